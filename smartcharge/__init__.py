@@ -1,0 +1,1 @@
+"""smartcharge: the load-balancing and smart-charging controller a site runs on its own box."""

@@ -1,0 +1,273 @@
+"""Everything that can happen at a site: one closed union of frozen dataclasses.
+
+Events are facts.  The state of a site is the fold of its events (I5), so an event carries all that
+`control.state.apply` needs.  ``at_s`` is when it became known here, in POSIX seconds (UTC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from smartcharge.model import CircuitId, EvseId, Phases, StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """What every event has: the time it became known [s since 1970, UTC]."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationBooted(Happening):
+    """A station said hello after power-up; what it was told before may be lost."""
+
+    station: StationId
+    vendor: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationLearnt(Happening):
+    """A station told what it can do with charging profiles (OCPP SmartChargingCtrlr and 1.6 keys)."""
+
+    station: StationId
+    rate_unit: str | None = None
+    """"A" or "W": the unit in which it takes limits; None when it did not say."""
+    max_stack_level: int | None = None
+    max_periods: int | None = None
+    phases: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationOnline(Happening):
+    """A station's connection stands."""
+
+    station: StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationOffline(Happening):
+    """A station's connection is gone, or it has been silent too long."""
+
+    station: StationId
+    reason: str = "connection closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugged(Happening):
+    """A car is connected."""
+
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplugged(Happening):
+    """The EVSE is free: no car is connected."""
+
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionStarted(Happening):
+    """A transaction began; from here on the station follows transaction profiles."""
+
+    evse: EvseId
+    transaction_id: str
+    id_token: str | None = None
+    meter_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionEnded(Happening):
+    """A transaction ended; the car may still be connected."""
+
+    evse: EvseId
+    transaction_id: str
+    meter_wh: float | None = None
+    reason: str | None = None
+
+
+class Charging(Enum):
+    """Charging state of a transaction (OCPP 2.0.1 ChargingStateEnumType)."""
+
+    CHARGING = "Charging"
+    SUSPENDED_EV = "SuspendedEV"
+    SUSPENDED_EVSE = "SuspendedEVSE"
+    IDLE = "Idle"
+    EV_CONNECTED = "EVConnected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargingChanged(Happening):
+    """A connected car began, paused or resumed drawing, and who paused it."""
+
+    evse: EvseId
+    state: Charging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered(Happening):
+    """A station measured one of its EVSEs.  Every value may be missing."""
+
+    evse: EvseId
+    current_a: Phases | None = None
+    """On the EVSE's own L1, L2, L3; a line-to-line EVSE reports on L1."""
+    power_w: float | None = None
+    energy_wh: float | None = None
+    """The meter's register, not the session's energy."""
+    soc: float | None = None
+    """State of charge, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitMetered(Happening):
+    """A meter on a circuit measured everything that flows through it."""
+
+    circuit: CircuitId
+    current_a: Phases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedStated(Happening):
+    """Somebody said what the car at an EVSE needs; a None field says nothing about it."""
+
+    evse: EvseId
+    energy_wh: float | None = None
+    depart_at_s: float | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSet(Happening):
+    """A grid operator limits a circuit; the newest from one source on one circuit replaces its last."""
+
+    source: str
+    circuit: CircuitId
+    current_a: Phases | None = None
+    power_w: float | None = None
+    """Total of all phases [W]; with ``current_a`` both hold."""
+    valid_until_s: float | None = None
+    """End of validity; None falls under the site's staleness policy for grid limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitLifted(Happening):
+    """A grid operator said in so many words that its limit no longer applies."""
+
+    source: str
+    circuit: CircuitId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesSet(Happening):
+    """Prices of energy from ``start_s`` on, one every ``step_s`` [money/kWh]."""
+
+    start_s: float
+    step_s: float
+    per_kwh: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRaised(Happening):
+    """Hardware reported a fault, or one was derived from what it does."""
+
+    evse: EvseId
+    code: str
+    """``over-limit``, ``meter-frozen``, ``refused``, or an OCPP 1.6 ChargePointErrorCode."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultCleared(Happening):
+    """A fault is gone."""
+
+    evse: EvseId
+    code: str
+
+
+class ProfileKind(Enum):
+    """The two profiles we install, by the OCPP purposes they use."""
+
+    DEFAULT = "TxDefaultProfile"
+    """Low and never ending: the station's own failsafe."""
+    TRANSACTION = "TxProfile"
+    """Short and renewed: the setpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commanded(Happening):
+    """A limit is about to be sent; from now on the station may be following it."""
+
+    command_id: int
+    evse: EvseId
+    kind: ProfileKind
+    limit_a: float
+    expires_s: float | None
+    """When the station drops back to its default profile; None for the default profile itself."""
+    transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(Happening):
+    """The station confirmed a command."""
+
+    command_id: int
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected(Happening):
+    """The station refused a command: it goes on as before."""
+
+    command_id: int
+    evse: EvseId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered(Happening):
+    """A command was not answered in time, or the link broke: it may or may not be in force."""
+
+    command_id: int
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorOrder(Happening):
+    """A person caps an EVSE, or lifts the cap with ``limit_a`` None."""
+
+    evse: EvseId
+    limit_a: float | None
+    author: str
+    reason: str
+
+
+Event: TypeAlias = (
+    StationBooted
+    | StationLearnt
+    | StationOnline
+    | StationOffline
+    | Plugged
+    | Unplugged
+    | TransactionStarted
+    | TransactionEnded
+    | ChargingChanged
+    | Metered
+    | CircuitMetered
+    | NeedStated
+    | LimitSet
+    | LimitLifted
+    | PricesSet
+    | FaultRaised
+    | FaultCleared
+    | Commanded
+    | Accepted
+    | Rejected
+    | Unanswered
+    | OperatorOrder
+)

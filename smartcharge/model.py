@@ -1,0 +1,286 @@
+"""The nouns of a site, frozen.
+
+Currents are AC-side amperes per phase, times are POSIX seconds (UTC), a missing value is ``None``.
+Phase names follow IEC 60445: L1, L2, L3.  Rotation names follow OCPP 1.6 ``ConnectorPhaseRotation``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from math import sqrt
+from typing import NamedTuple, NewType, Self
+
+CircuitId = NewType("CircuitId", str)
+StationId = NewType("StationId", str)
+EvseId = NewType("EvseId", str)
+"""Unique in the site, e.g. ``"CA-315"`` or ``"yard-07/1"``."""
+
+
+class Phases(NamedTuple):
+    """One value for each phase, usually a current [A]."""
+
+    l1: float
+    l2: float
+    l3: float
+
+    @classmethod
+    def all(cls, value: float) -> Self:
+        """Return the same value on every phase."""
+        return cls(value, value, value)
+
+    def min(self, other: Phases) -> Phases:
+        """Return the lower value of each phase."""
+        return Phases(min(self.l1, other.l1), min(self.l2, other.l2), min(self.l3, other.l3))
+
+
+class Wiring(Enum):
+    """How an EVSE hangs on its circuit."""
+
+    ONE_PHASE = "1-phase"
+    """Between the first phase of its rotation and neutral."""
+    THREE_PHASE = "3-phase"
+    """Between all three phases and neutral; a car may use fewer."""
+    LINE_TO_LINE = "line-to-line"
+    """Between the first two phases of its rotation (208 V delta in North America)."""
+    DC = "dc"
+    """A rectifier, balanced on three phases; setpoints are AC-side amperes per phase."""
+
+
+class Rotation(Enum):
+    """Which grid phases an EVSE's own L1, L2, L3 are wired to (R = L1, S = L2, T = L3)."""
+
+    RST = "RST"
+    RTS = "RTS"
+    SRT = "SRT"
+    STR = "STR"
+    TRS = "TRS"
+    TSR = "TSR"
+
+    @property
+    def grid_phases(self) -> tuple[int, int, int]:
+        """Return the grid phase index (0, 1, 2) behind the EVSE's own L1, L2 and L3."""
+        first, second, third = ("RST".index(letter) for letter in self.value)
+        return first, second, third
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staleness:
+    """What to do with an input that went quiet: declared for each, never implied.
+
+    Up to ``age_s`` after its last sample a value is fresh; for ``hold_s`` more it is held; then
+    the value on expiry, the worst case that the site file declares, takes its place.
+    """
+
+    age_s: float
+    hold_s: float
+
+    @property
+    def expires_s(self) -> float:
+        """Return the seconds after the last sample at which the value on expiry takes over."""
+        return self.age_s + self.hold_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """A meter on a circuit: measures everything that flows through it, per phase."""
+
+    id: str
+    staleness: Staleness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transformer:
+    """A three-phase transformer, delta primary and wye secondary (Dy)."""
+
+    primary_v: float
+    """Line-to-line voltage of the side towards the grid [V]."""
+    secondary_v: float
+    """Line-to-line voltage of the side towards the cars [V]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """A node of the tree: what flows to everything below it must fit its rating on every phase."""
+
+    id: CircuitId
+    parent: CircuitId | None
+    rating_a: Phases
+    """Continuous rating [A]; of a transformer, on its primary side."""
+    failsafe_a: Phases
+    """Limit [A] in force when no grid limit is known; the fallback budget must fit it."""
+    voltage_v: float
+    """Line-to-neutral voltage [V] at which ``rating_a`` and the loads directly on it are counted."""
+    transformer: Transformer | None = None
+    """If set, everything below hangs on the secondary side of this transformer."""
+    meter: Meter | None = None
+    uncontrolled_a: Phases = Phases(0.0, 0.0, 0.0)
+    """Largest load [A] on this very node that is not ours to control; the value when its meter is lost."""
+
+    @property
+    def secondary_v(self) -> float:
+        """Return the line-to-neutral voltage [V] offered to what hangs below."""
+        return self.transformer.secondary_v / sqrt(3.0) if self.transformer else self.voltage_v
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """A plug or socket of an EVSE; one at a time is in use."""
+
+    id: int
+    type: str
+    """OCPP 2.0.1 ``ConnectorEnumType``, e.g. ``sType2``, ``cType1``, ``cCCS2``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evse:
+    """The unit that charges one car at a time and takes one setpoint."""
+
+    id: EvseId
+    station: StationId
+    number: int
+    """OCPP 2.x evseId; OCPP 1.6 connectorId."""
+    wiring: Wiring
+    rotation: Rotation
+    voltage_v: float
+    """Voltage across the load [V]: line to neutral, or line to line where so wired."""
+    min_a: float
+    """Lowest current [A] at which a car charges (IEC 61851: 6 A)."""
+    max_a: float
+    default_a: float
+    """Current [A] of the default profile that the station keeps for itself; part of the fallback budget."""
+    steps_a: tuple[float, ...] = ()
+    """The only allowed setpoints [A], ascending from 0; empty means any in {0} and [min_a, max_a]."""
+    efficiency: float = 1.0
+    """DC output per AC input of a rectifier [W/W]."""
+    connectors: tuple[Connector, ...] = ()
+
+    @property
+    def phase_count(self) -> int:
+        """Return the number of phases that carry the setpoint: 1 (also line to line) or 3."""
+        return 3 if self.wiring in (Wiring.THREE_PHASE, Wiring.DC) else 1
+
+    @property
+    def watts_per_amp(self) -> float:
+        """Return the AC power per ampere of setpoint when all phases are used [W/A]."""
+        return self.phase_count * self.voltage_v
+
+    @property
+    def max_w(self) -> float:
+        """Return the highest AC power [W]."""
+        return self.max_a * self.watts_per_amp
+
+
+class Control(Enum):
+    """The way a station takes setpoints."""
+
+    OCPP = "ocpp"
+    MQTT = "mqtt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A charging station: one connection, one supply, one or more EVSEs."""
+
+    id: StationId
+    circuit: CircuitId
+    evses: tuple[Evse, ...]
+    control: Control = Control.OCPP
+    rating_a: float | None = None
+    """Rating [A per phase] of the supply that its EVSEs share; None where each has its own."""
+    password: str | None = field(default=None, repr=False)
+    """OCPP security profile 1 Basic password; None accepts any station of this identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How fast the site acts and how long its commands live; all in seconds."""
+
+    fast_s: float = 5.0
+    """Period of the fast loop; urgent events do not wait for it."""
+    slow_s: float = 60.0
+    """Longest time between two plans."""
+    solve_s: float = 2.0
+    """Deadline of one optimisation."""
+    horizon_s: float = 12 * 3600.0
+    """How far a plan looks ahead."""
+    profile_s: float = 300.0
+    """Life of a charging profile; it is renewed before half of it has passed."""
+    command_s: float = 10.0
+    """How long a station may take to answer a command."""
+    settle_s: float = 3.0
+    """How long a station and its car may take to follow an accepted limit (IEC 61851-1 Annex A: 5 s at most)."""
+    margin_s: float = 5.0
+    """How far a station's clock may be off when a profile expires."""
+    reaction_s: float = 15.0
+    """Declared time from a limit's arrival to compliance while every station answers."""
+    meter_interval_s: int = 60
+    """Period at which stations are told to send meter values."""
+    heartbeat_s: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What the plan weighs: prices in the site's currency."""
+
+    currency: str = "EUR"
+    energy_per_kwh: float = 0.25
+    """Price of energy when no tariff is known [money/kWh]."""
+    peak_per_kw: float = 0.0
+    """Demand charge on the highest power of the month [money/kW]."""
+    shortfall_per_kwh: float = 10.0
+    """What a promised kilowatt-hour that is not delivered is worth [money/kWh]."""
+    early_per_kwh_h: float = 0.01
+    """What one hour of earlier delivery is worth [money/(kWh h)]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One location: the tree, the stations on it, and how it is to be run."""
+
+    id: str
+    name: str
+    timezone: str
+    circuits: tuple[Circuit, ...]
+    """Parents before children; the first is the grid connection."""
+    stations: tuple[Station, ...]
+    timing: Timing = Timing()
+    money: Money = Money()
+    grid_limit: Staleness = Staleness(age_s=900.0, hold_s=0.0)
+    """Staleness of a grid limit without an end of its own; on expiry the failsafe limit applies."""
+    solver: str = "optimal"
+    deadband_a: float = 0.5
+    """A raise smaller than this [A] is not sent: each profile wears a station's flash."""
+
+    @property
+    def evses(self) -> tuple[Evse, ...]:
+        """Return every EVSE, in the order of the site file."""
+        return tuple(evse for station in self.stations for evse in station.evses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vehicle:
+    """What is known of a car, measured or told."""
+
+    phases_used: int | None = None
+    """Phases it was measured to draw from; None while unknown, counted as all."""
+    draw_a: float | None = None
+    """The most it was seen to draw lately although offered more [A]; None while it takes all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A car at an EVSE, from plug to unplug (OCPI Session)."""
+
+    evse: EvseId
+    plugged_at_s: float
+    transaction_id: str | None = None
+    """OCPP transaction; None before the station starts one and after it ended."""
+    energy_wh: float | None = None
+    """Energy wanted in all [Wh]; None while nobody said."""
+    depart_at_s: float | None = None
+    priority: int = 0
+    """Higher goes first."""
+    meter_start_wh: float | None = None
+    delivered_wh: float = 0.0
+    vehicle: Vehicle = Vehicle()

@@ -1,0 +1,79 @@
+"""The small Protocols that adapters implement; adapters never see one another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from smartcharge.control.limits import Limits
+from smartcharge.control.plan import Decision, Plan
+from smartcharge.control.state import State
+from smartcharge.events import Commanded, Event
+from smartcharge.model import Site, StationId
+
+Emit: TypeAlias = Callable[[Event], Awaitable[None]]
+"""Hand a fact to the controller; returns when it is applied and, if it is billed, durably stored (I8)."""
+
+
+class Source(Protocol):
+    """Anything that yields facts; the controller supervises it and restarts it with back-off."""
+
+    @property
+    def name(self) -> str:
+        """Name it in logs and faults, e.g. ``"mqtt"``."""
+
+    async def run(self, emit: Emit) -> None:
+        """Yield facts until cancelled."""
+
+
+class Charger(Source, Protocol):
+    """A way to command stations; the outcome of every command comes back as an event."""
+
+    def wish(self, command: Commanded) -> None:
+        """Replace what the station should be told; returns at once, only the newest wish is kept."""
+
+    def stations(self) -> frozenset[StationId]:
+        """Return the stations that this way reaches."""
+
+
+class Journal(Protocol):
+    """Where facts are written down before anything is answered."""
+
+    def append(self, event: Event) -> None:
+        """Queue a fact to be written; keeps order."""
+
+    async def flush(self) -> None:
+        """Return when every fact queued so far survives kill -9; raises StoreError."""
+
+    def load(self) -> Iterator[Event]:
+        """Yield all facts written so far, oldest first."""
+
+
+class Ledger(Protocol):
+    """Gives out transaction numbers for protocols whose server must (OCPP 1.6)."""
+
+    async def transaction_number(self, station: StationId, connector: int, started_at_s: float, id_token: str) -> int:
+        """Return a number, durable; the same one for a repeated message about the same start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All there is to show after a cycle."""
+
+    at_s: float
+    site: Site
+    state: State
+    limits: Limits
+    plan: Plan | None
+    decision: Decision
+
+
+class Observer(Protocol):
+    """Somebody who wants to see every cycle (MQTT telemetry, the demo's screen)."""
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Take note; must return at once."""
+
+
+Chargers: TypeAlias = Mapping[StationId, Charger]

@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: the optimisation behind a plan.  Knows no OCPP, no MQTT, no clock."""
