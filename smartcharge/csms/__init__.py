@@ -1,0 +1,1 @@
+"""OCPP: the room that talks to charging stations."""
