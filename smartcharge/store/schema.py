@@ -1,0 +1,129 @@
+"""The tables, and the numbered steps by which an older database becomes the newest.
+
+A step that was released is never edited: databases in the field were made by it.  Statements are
+the SQL that SQLite and PostgreSQL share.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Connection, Double, Engine, MetaData, Table, Text, inspect, text
+
+from smartcharge.errors import StoreError
+from smartcharge.store.engine import writing
+
+_TABLES = """
+CREATE TABLE journal (
+    seq BIGINT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE transaction_numbers (
+    number BIGINT PRIMARY KEY,
+    station TEXT NOT NULL, connector BIGINT NOT NULL, started_at_s DOUBLE PRECISION NOT NULL, id_token TEXT NOT NULL,
+    UNIQUE (station, connector, started_at_s, id_token)
+);
+CREATE TABLE transactions (
+    evse TEXT NOT NULL, transaction_id TEXT NOT NULL,
+    started_seq BIGINT, started_at_s DOUBLE PRECISION, ended_at_s DOUBLE PRECISION, id_token TEXT,
+    meter_start_wh DOUBLE PRECISION, meter_wh DOUBLE PRECISION, reason TEXT,
+    PRIMARY KEY (evse, transaction_id)
+);
+CREATE INDEX transactions_by_start ON transactions (evse, started_seq);
+CREATE TABLE readings (
+    seq BIGINT PRIMARY KEY, evse TEXT NOT NULL, at_s DOUBLE PRECISION NOT NULL,
+    l1_a DOUBLE PRECISION, l2_a DOUBLE PRECISION, l3_a DOUBLE PRECISION,
+    power_w DOUBLE PRECISION, energy_wh DOUBLE PRECISION, soc DOUBLE PRECISION
+);
+CREATE INDEX readings_by_time ON readings (evse, at_s)
+"""
+
+MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (1, tuple(_TABLES.split(";"))),
+    (2, ("CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",)),
+)
+"""(number, statements) of each step, in order."""
+
+_metadata = MetaData()
+_version = Table("schema_version", _metadata, Column("number", BigInteger, primary_key=True))
+
+journal = Table(
+    "journal",
+    _metadata,
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_s", Double),
+    Column("kind", Text),
+    Column("body", Text),
+)
+"""Every fact, in the order in which the controller applied it."""
+
+snapshots = Table("snapshots", _metadata, Column("seq", BigInteger, primary_key=True), Column("body", Text))
+"""The newest state that stands for all facts up to ``seq``."""
+
+transactions = Table(
+    "transactions",
+    _metadata,
+    Column("evse", Text, primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    Column("started_seq", BigInteger),
+    Column("started_at_s", Double),
+    Column("ended_at_s", Double),
+    Column("id_token", Text),
+    Column("meter_start_wh", Double),
+    Column("meter_wh", Double),
+    Column("reason", Text),
+)
+"""One row a transaction, kept up to date in the very commits that write the journal."""
+
+readings = Table(
+    "readings",
+    _metadata,
+    Column("seq", BigInteger, primary_key=True),
+    Column("evse", Text),
+    Column("at_s", Double),
+    Column("l1_a", Double),
+    Column("l2_a", Double),
+    Column("l3_a", Double),
+    Column("power_w", Double),
+    Column("energy_wh", Double),
+    Column("soc", Double),
+)
+"""What the EVSEs measured, for history; outlives the journal's own rows."""
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring a database to the newest schema, all steps or none.
+
+    Raises StoreError if it comes from a newer version of smartcharge or belongs to something else.
+    """
+    with writing(engine) as connection:
+        place = connection.engine.url.render_as_string()
+        current = _current(connection)
+        newest = MIGRATIONS[-1][0]
+        if current > newest:
+            raise StoreError(
+                f"{place} was written by a newer smartcharge: it has schema {current}, this one knows up to {newest}"
+            )
+        for number, statements in MIGRATIONS:
+            if number > current:
+                _step(connection, number, statements)
+
+
+def _current(connection: Connection) -> int:
+    tables = set(inspect(connection).get_table_names())
+    if _version.name in tables:
+        return int(connection.scalar(_version.select()) or 0)
+    if tables:
+        place = connection.engine.url.render_as_string()
+        raise StoreError(f"{place} belongs to something else: it has a table {min(tables)!r} and no schema version")
+    connection.execute(text(_portable(connection, "CREATE TABLE schema_version (number BIGINT PRIMARY KEY)")))
+    connection.execute(_version.insert().values(number=0))
+    return 0
+
+
+def _step(connection: Connection, number: int, statements: tuple[str, ...]) -> None:
+    for statement in statements:
+        connection.execute(text(_portable(connection, statement)))
+    connection.execute(_version.update().values(number=number))
+
+
+def _portable(connection: Connection, statement: str) -> str:
+    # SQLite makes a primary key its row id only where it is spelt INTEGER; its integers have 64 bits anyway.
+    return statement.replace("BIGINT", "INTEGER") if connection.dialect.name == "sqlite" else statement
