@@ -59,21 +59,29 @@ class Topology:
     rows: tuple[Row, ...]
     coupling: Complexes
     """Phasor of a row per ampere of an EVSE's setpoint [A/A], shape (R, E)."""
+    watts_per_amp: Floats
+    """Power of each EVSE per ampere of setpoint on the phases in use [W/A], shape (E,)."""
     of_circuit: Mapping[CircuitId, tuple[int, ...]]
     """Rows of each circuit itself: its lines and its total, without those of stations on it."""
 
     @classmethod
-    def of(cls, site: Site) -> Self:
-        """Return the rows of a site; costly enough to be kept by the caller."""
-        evses = tuple(evse.id for evse in site.evses)
-        pairs = tuple(_rows(site))
+    def of(cls, site: Site, phases_used: Mapping[EvseId, int] | None = None) -> Self:
+        """Return the rows of a site; costly enough to be kept by the caller.
+
+        ``phases_used`` tells of how many phases (1 to 3) a car at a three-phase EVSE draws, counted from the
+        EVSE's own L1; where it says nothing the car may use any of them.
+        """
+        network = _Network(site=site, phases_used=phases_used or {})
+        pairs = tuple(network.rows())
         rows = tuple(row for row, _ in pairs)
-        of_circuit = {
-            circuit.id: tuple(i for i, row in enumerate(rows) if row.circuit == circuit.id and row.station is None)
-            for circuit in site.circuits
-        }
-        coupling = np.array([coefficients for _, coefficients in pairs]).reshape(len(rows), len(evses))
-        return cls(evses=evses, rows=rows, coupling=coupling.astype(np.complex128), of_circuit=of_circuit)
+        coupling = np.array([coefficients for _, coefficients in pairs], dtype=np.complex128)
+        return cls(
+            evses=tuple(evse.id for evse in site.evses),
+            rows=rows,
+            coupling=coupling.reshape(len(rows), len(site.evses)),
+            watts_per_amp=network.watts_per_amp(),
+            of_circuit={circuit.id: _rows_of(circuit.id, rows) for circuit in site.circuits},
+        )
 
     def loads(self, current_a: Floats) -> Floats:
         """Return the current of every row [A], shape (R,), for setpoints [A], shape (E,).
@@ -84,82 +92,104 @@ class Topology:
 
 
 def uncontrolled_a(site: Site) -> dict[CircuitId, Phases]:
-    """Return the largest uncontrolled load [A] on and below each circuit, counted at that circuit.
+    """Return the largest uncontrolled load [A] on and below each circuit, counted at that circuit."""
+    found: dict[CircuitId, Phases] = {}
+    for circuit in reversed(site.circuits):
+        below = [found[child.id] for child in site.circuits if child.parent == circuit.id]
+        found[circuit.id] = node_uncontrolled_a(circuit, below)
+    return found
+
+
+def node_uncontrolled_a(circuit: Circuit, below: Iterable[Phases]) -> Phases:
+    """Return the uncontrolled load [A] at a circuit, given that of each circuit directly below it [A].
 
     Its power factor is unknown, so magnitudes add up, through transformers too.
     """
-    total = {circuit.id: np.zeros(3) for circuit in site.circuits}
-    for circuit in reversed(site.circuits):
-        below = total[circuit.id]
-        if circuit.transformer:
-            below = _turns(circuit.transformer) * (below + np.roll(below, 1))
-        total[circuit.id] = below + np.array(circuit.uncontrolled_a)
-        if circuit.parent is not None:
-            total[circuit.parent] = total[circuit.parent] + total[circuit.id]
-    return {name: Phases(*map(float, amps)) for name, amps in total.items()}
+    total_a = np.array([Phases.all(0.0), *below]).sum(axis=0)
+    if circuit.transformer:
+        total_a = _turns(circuit.transformer) * (total_a + np.roll(total_a, 1))
+    return Phases(*map(float, total_a + np.array(circuit.uncontrolled_a)))
 
 
-def _rows(site: Site) -> Iterator[tuple[Row, Complexes]]:
-    """Yield the rows of every circuit, parents first, then of every station with a shared supply."""
-    lines = _line_currents(site)
-    for circuit in site.circuits:
-        yield from _line_rows(circuit.id, None, lines[circuit.id])
-        yield from _total_row(site, circuit, lines[circuit.id])
-    columns = {evse.id: column for column, evse in enumerate(site.evses)}
-    for station in site.stations:
-        if station.rating_a is not None:
-            yield from _line_rows(station.circuit, station.id, _station_lines(station, columns))
+def _rows_of(circuit: CircuitId, rows: tuple[Row, ...]) -> tuple[int, ...]:
+    return tuple(i for i, row in enumerate(rows) if row.circuit == circuit and row.station is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """What the rows are worked out from."""
+
+    site: Site
+    phases_used: Mapping[EvseId, int]
+
+    def rows(self) -> Iterator[tuple[Row, Complexes]]:
+        """Yield the rows of every circuit, parents first, then of every station with a shared supply."""
+        lines = self._line_currents()
+        for circuit in self.site.circuits:
+            yield from _line_rows(circuit.id, None, lines[circuit.id])
+            yield from self._total_row(circuit, lines[circuit.id])
+        for station in self.site.stations:
+            if station.rating_a is not None:
+                yield from _line_rows(station.circuit, station.id, self._station_lines(station))
+
+    def watts_per_amp(self) -> Floats:
+        """Return the power of each EVSE per ampere of setpoint [W/A], shape (E,)."""
+        return np.array([evse.voltage_v * self._phase_count(evse) for evse in self.site.evses], dtype=np.float64)
+
+    def _total_row(self, circuit: Circuit, lines: Complexes) -> Iterator[tuple[Row, Complexes]]:
+        is_below = np.abs(lines).max(axis=(0, 2), initial=0.0) > _TINY
+        if is_below.any():
+            coefficients = np.where(is_below, self.watts_per_amp() / (3.0 * circuit.voltage_v), 0.0)
+            yield Row(circuit=circuit.id, station=None, phase=None), coefficients.astype(np.complex128)
+
+    def _line_currents(self) -> dict[CircuitId, Complexes]:
+        """Return the line currents of each circuit per ampere and part of each EVSE, shape (3, E, parts)."""
+        lines = {circuit.id: self._no_lines() for circuit in self.site.circuits}
+        for station in self.site.stations:
+            lines[station.circuit] += self._station_lines(station)
+        for circuit in reversed(self.site.circuits):
+            if circuit.transformer:
+                lines[circuit.id] = _to_primary(circuit.transformer, lines[circuit.id])
+            if circuit.parent is not None:
+                lines[circuit.parent] += lines[circuit.id]
+        return lines
+
+    def _station_lines(self, station: Station) -> Complexes:
+        lines = self._no_lines()
+        for column, evse in enumerate(self.site.evses):
+            if evse.station == station.id:
+                for line, part, phasor in self._loads(evse):
+                    lines[line, column, part] = phasor
+        return lines
+
+    def _no_lines(self) -> Complexes:
+        return np.zeros((3, len(self.site.evses), _PARTS), dtype=np.complex128)
+
+    def _loads(self, evse: Evse) -> Iterable[tuple[int, int, complex]]:
+        """Return (line, part, phasor of its current) for each line that an EVSE loads with one ampere."""
+        first, second, third = evse.rotation.grid_phases
+        match evse.wiring:
+            case Wiring.ONE_PHASE:
+                return [(first, 0, _PHASORS[first])]
+            case Wiring.THREE_PHASE:
+                used = (first, second, third)[: self._phase_count(evse)]
+                return [(line, part, _PHASORS[line]) for part, line in enumerate(used)]
+            case Wiring.LINE_TO_LINE:
+                current = (_PHASORS[first] - _PHASORS[second]) / sqrt(3.0)
+                return [(first, 0, current), (second, 0, -current)]
+            case Wiring.DC:
+                return [(line, 0, _PHASORS[line]) for line in range(3)]
+
+    def _phase_count(self, evse: Evse) -> int:
+        if evse.wiring is not Wiring.THREE_PHASE:
+            return evse.phase_count
+        return min(self.phases_used.get(evse.id, evse.phase_count), evse.phase_count)
 
 
 def _line_rows(circuit: CircuitId, station: StationId | None, lines: Complexes) -> Iterator[tuple[Row, Complexes]]:
     for phase in range(3):
         for coefficients in _worst_cases(lines[phase]):
             yield Row(circuit=circuit, station=station, phase=phase), coefficients
-
-
-def _total_row(site: Site, circuit: Circuit, lines: Complexes) -> Iterator[tuple[Row, Complexes]]:
-    watts_per_amp = np.array([evse.watts_per_amp for evse in site.evses])
-    is_below = np.abs(lines).max(axis=(0, 2), initial=0.0) > _TINY
-    if is_below.any():
-        coefficients = np.where(is_below, watts_per_amp / (3.0 * circuit.voltage_v), 0.0)
-        yield Row(circuit=circuit.id, station=None, phase=None), coefficients.astype(np.complex128)
-
-
-def _line_currents(site: Site) -> dict[CircuitId, Complexes]:
-    """Return the line currents of each circuit per ampere and part of each EVSE, shape (3, E, parts)."""
-    columns = {evse.id: column for column, evse in enumerate(site.evses)}
-    lines = {circuit.id: np.zeros((3, len(columns), _PARTS), dtype=np.complex128) for circuit in site.circuits}
-    for station in site.stations:
-        lines[station.circuit] = lines[station.circuit] + _station_lines(station, columns)
-    for circuit in reversed(site.circuits):
-        if circuit.transformer:
-            lines[circuit.id] = _to_primary(circuit.transformer, lines[circuit.id])
-        if circuit.parent is not None:
-            lines[circuit.parent] = lines[circuit.parent] + lines[circuit.id]
-    return lines
-
-
-def _station_lines(station: Station, columns: Mapping[EvseId, int]) -> Complexes:
-    lines = np.zeros((3, len(columns), _PARTS), dtype=np.complex128)
-    for evse in station.evses:
-        for line, part, phasor in _loads(evse):
-            lines[line, columns[evse.id], part] = phasor
-    return lines
-
-
-def _loads(evse: Evse) -> Iterable[tuple[int, int, complex]]:
-    """Return (line, part, phasor of its current) for each line that an EVSE loads with one ampere."""
-    first, second, third = evse.rotation.grid_phases
-    match evse.wiring:
-        case Wiring.ONE_PHASE:
-            return [(first, 0, _PHASORS[first])]
-        case Wiring.THREE_PHASE:
-            return [(line, part, _PHASORS[line]) for part, line in enumerate((first, second, third))]
-        case Wiring.LINE_TO_LINE:
-            current = (_PHASORS[first] - _PHASORS[second]) / sqrt(3.0)
-            return [(first, 0, current), (second, 0, -current)]
-        case Wiring.DC:
-            return [(line, 0, _PHASORS[line]) for line in range(3)]
 
 
 def _turns(transformer: Transformer) -> float:
