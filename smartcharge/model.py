@@ -33,6 +33,13 @@ class Phases(NamedTuple):
         """Return the lower value of each phase."""
         return Phases(min(self.l1, other.l1), min(self.l2, other.l2), min(self.l3, other.l3))
 
+    def max(self, other: Phases) -> Phases:
+        """Return the higher value of each phase."""
+        return Phases(max(self.l1, other.l1), max(self.l2, other.l2), max(self.l3, other.l3))
+
+
+NOTHING = Phases(0.0, 0.0, 0.0)
+
 
 class Wiring(Enum):
     """How an EVSE hangs on its circuit."""
@@ -114,7 +121,7 @@ class Circuit:
     transformer: Transformer | None = None
     """If set, everything below hangs on the secondary side of this transformer."""
     meter: Meter | None = None
-    uncontrolled_a: Phases = Phases(0.0, 0.0, 0.0)
+    uncontrolled_a: Phases = NOTHING
     """Largest load [A] on this very node that is not ours to control; the value when its meter is lost."""
 
     @property

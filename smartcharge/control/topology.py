@@ -105,7 +105,7 @@ def node_uncontrolled_a(circuit: Circuit, below: Iterable[Phases]) -> Phases:
 
     Its power factor is unknown, so magnitudes add up, through transformers too.
     """
-    total_a = np.array([Phases.all(0.0), *below]).sum(axis=0)
+    total_a = np.array([Phases.all(0.0), *below], dtype=np.float64).sum(axis=0)
     if circuit.transformer:
         total_a = _turns(circuit.transformer) * (total_a + np.roll(total_a, 1))
     return Phases(*map(float, total_a + np.array(circuit.uncontrolled_a)))

@@ -1,0 +1,210 @@
+"""The safety gate: the plan proposes, this disposes.
+
+Three steps.  *Fit*: scale the wishes of the plan down until they fit every row beside all that cannot
+be relied on.  *Lower*: whoever has more than its target is told so at once.  *Raise*: only into room
+that is free while everybody else does the worst that is believed of it (I1, I2).
+
+Rows bound every way in which cars draw less (see `topology`), so what fits at the setpoints fits
+below them: feasibility is monotone, and everything here leans on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartcharge.control.evse import OVER_LIMIT, EvseState
+from smartcharge.control.flow import Flow
+from smartcharge.control.limits import Limits
+from smartcharge.control.plan import Decision, Plan, Setpoint
+from smartcharge.control.planning import offer_cap_a, remaining_wh
+from smartcharge.control.reach import is_commandable, is_reliable
+from smartcharge.control.state import State
+from smartcharge.model import Evse, EvseId
+from solvers.problem import Floats
+
+_ROUNDING_A = 1e-6
+
+
+def allocate(state: State, limits: Limits, plan: Plan | None, now_s: float) -> Decision:
+    """Return a setpoint for every EVSE that keeps every limit while every station does its believed worst."""
+    site = _Site.of(state, limits, now_s)
+    order = _order(state)
+    wishes = {e: _wish(state, limits, plan, site.names[e], now_s) for e in order}
+    targets = _fit(site, order, wishes)
+    granted = _raise(site, order, targets)
+    setpoints = {name: _untouched(state, name, float(site.reserved_a[e])) for e, name in enumerate(site.names)}
+    for e in order:
+        setpoints[site.names[e]] = Setpoint(
+            limit_a=granted[e], reason=_reason(site, e, granted[e], targets[e], wishes[e])
+        )
+    return Decision(at_s=now_s, setpoints=setpoints)
+
+
+def floor_to_step(evse: Evse, amps: float) -> float:
+    """Return the highest allowed setpoint [A] not above ``amps``: a step, or 0 below the minimum."""
+    amps = min(amps, evse.max_a)
+    if evse.steps_a:
+        return max((step for step in evse.steps_a if step <= amps + _ROUNDING_A), default=0.0)
+    return amps if amps >= evse.min_a - _ROUNDING_A else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Site:
+    """The numbers of one cycle, by column e of the topology."""
+
+    state: State
+    limits: Limits
+    reserved_a: Floats
+    """The worst that each EVSE may do now [A], shape (E,)."""
+    fixed_a: Floats
+    """The part of it that no command can be relied on to change [A], shape (E,)."""
+
+    @classmethod
+    def of(cls, state: State, limits: Limits, now_s: float) -> _Site:
+        names = state.topology.evses
+        reserved_a = np.array([state.reserved_a(name, now_s) for name in names], dtype=np.float64)
+        is_fixed = np.array([not is_reliable(state, name) for name in names], dtype=bool)
+        return cls(state=state, limits=limits, reserved_a=reserved_a, fixed_a=np.where(is_fixed, reserved_a, 0.0))
+
+    @property
+    def names(self) -> tuple[EvseId, ...]:
+        return self.state.topology.evses
+
+    def evse(self, e: int) -> EvseState:
+        return self.state.evses[self.names[e]]
+
+    def flow(self, current_a: Floats) -> Flow:
+        return Flow(coupling=self.state.topology.coupling, available_a=self.limits.available_a, current_a=current_a)
+
+    def told_a(self, e: int) -> float:
+        """Return the current that an EVSE was last told, or stays at if it was told nothing [A]."""
+        told = self.evse(e).commanded
+        return float(self.reserved_a[e]) if told is None else told.limit_a
+
+
+def _order(state: State) -> tuple[int, ...]:
+    """Return the columns that can be commanded: by priority, then who charges already, then who came first."""
+
+    def rank(e: int) -> tuple[int, bool, float, EvseId]:
+        evse = state.evses[state.topology.evses[e]]
+        assert evse.session is not None
+        return -evse.session.priority, not _is_charging(evse), evse.session.plugged_at_s, evse.evse.id
+
+    return tuple(sorted((e for e, name in enumerate(state.topology.evses) if is_commandable(state, name)), key=rank))
+
+
+def _is_charging(evse: EvseState) -> bool:
+    return evse.commanded is not None and evse.commanded.limit_a >= evse.evse.min_a
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish(Setpoint):
+    """What an EVSE should have if there were room, and why it is not more."""
+
+    is_comfort: bool = False
+    """Whether it only keeps a car from being switched off: it yields to every other wish."""
+
+
+def _wish(state: State, limits: Limits, plan: Plan | None, name: EvseId, now_s: float) -> _Wish:
+    evse, cap = state.evses[name], limits.caps[name]
+    if OVER_LIMIT in evse.faults:
+        return _Wish(limit_a=0.0, reason=f"stopped: {evse.faults[OVER_LIMIT].detail}")
+    if cap.limit_a < evse.evse.min_a:
+        return _Wish(limit_a=0.0, reason=cap.source)
+    if remaining_wh(evse) <= 0.0:
+        return _comfort(evse, "has what it asked for")
+    planned_a = plan.setpoint_a(name, now_s) if plan is not None else None
+    if planned_a is None:
+        return _Wish(limit_a=evse.evse.min_a, reason="waiting for the plan")
+    if planned_a < evse.evse.min_a - _ROUNDING_A:
+        return _comfort(evse, "the plan: not now")
+    highest_a, reason = min((cap.limit_a, cap.source), (offer_cap_a(evse), "the car takes no more"))
+    return _Wish(limit_a=min(planned_a, highest_a), reason=reason if planned_a >= highest_a else "the plan")
+
+
+def _comfort(evse: EvseState, reason: str) -> _Wish:
+    """Return the lowest current for a car that charges: switching off wears contactors, and some cars sleep on it."""
+    return _Wish(limit_a=evse.evse.min_a if _is_charging(evse) else 0.0, reason=reason, is_comfort=True)
+
+
+def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish]) -> dict[int, float]:
+    """Return targets that fit beside what is fixed: those that need energy first, comfort in what remains."""
+    reliable = [e for e in order if is_reliable(site.state, site.names[e])]
+    needs = [e for e in reliable if not wishes[e].is_comfort]
+    flow = site.flow(site.fixed_a)
+    _share(site, flow, needs, {e: wishes[e].limit_a for e in needs})
+    for e in reliable:
+        if wishes[e].is_comfort and flow.fits_with(e, wishes[e].limit_a):
+            flow.set(e, wishes[e].limit_a)
+    targets = {e: floor_to_step(site.evse(e).evse, float(flow.current_a[e])) for e in reliable}
+    for e in order:
+        if e not in targets:
+            # Its worst is reserved whatever it is told; it is told the least only if even that is too much.
+            keeps = flow.fits_with(e, float(flow.current_a[e]))
+            targets[e] = min(wishes[e].limit_a, site.told_a(e)) if keeps else 0.0
+    return targets
+
+
+def _share(site: _Site, flow: Flow, needs: Sequence[int], wishes: Mapping[int, float]) -> None:
+    """Give everybody its wish if all fit; else floors in order, the same share of the rest, then what is left."""
+    wished = flow.current_a.copy()
+    wished[list(needs)] = [wishes[e] for e in needs]
+    if flow.fits_all(wished, needs):
+        flow.set_all(wished)
+        return
+    for e in needs:
+        floor_a = min(wishes[e], floor_to_step(site.evse(e).evse, site.evse(e).evse.min_a))
+        if floor_a > 0.0 and flow.fits_with(e, floor_a):
+            flow.set(e, floor_a)
+    served = [e for e in needs if flow.current_a[e] > 0.0]
+    flow.set_all(flow.towards(wished, served))
+    for e in served:
+        flow.set(e, flow.highest(e, wishes[e]))
+
+
+def _raise(site: _Site, order: Sequence[int], targets: Mapping[int, float]) -> dict[int, float]:
+    """Return what may be said now: every lowering, and of the raises what fits beside everybody's worst."""
+    granted: dict[int, float] = {}
+    worst = site.flow(site.reserved_a)
+    deadband_a = site.state.site.deadband_a
+    for e in order:
+        evse, told_a = site.evse(e).evse, site.told_a(e)
+        is_full = not worst.fits_with(e, float(worst.current_a[e]))
+        if targets[e] <= told_a:
+            is_tiny = not is_full and told_a - targets[e] < deadband_a and targets[e] > 0.0
+            granted[e] = told_a if is_tiny else targets[e]
+            continue
+        room_a = told_a if is_full else floor_to_step(evse, worst.highest(e, targets[e]))
+        is_worth_it = room_a - told_a >= deadband_a or (told_a < evse.min_a <= room_a)
+        granted[e] = room_a if is_worth_it else told_a
+        worst.set(e, max(float(worst.current_a[e]), granted[e]))
+    return granted
+
+
+def _untouched(state: State, name: EvseId, reserved_a: float) -> Setpoint:
+    evse = state.evses[name]
+    if not state.is_online(name):
+        return Setpoint(limit_a=reserved_a, reason="station offline: its last limit, then its default, is reserved")
+    if evse.occupied is False:
+        return Setpoint(limit_a=0.0, reason="no car")
+    return Setpoint(limit_a=reserved_a, reason="no transaction: its default profile is reserved")
+
+
+def _reason(site: _Site, e: int, granted_a: float, target_a: float, wish: _Wish) -> str:
+    """Return what binds: the wish itself, a full row, or room that is not free yet."""
+    if granted_a >= floor_to_step(site.evse(e).evse, wish.limit_a) - site.state.site.deadband_a:
+        return wish.reason
+    if site.evse(e).deaf_at_s is not None:
+        return "the station does not follow commands"
+    if granted_a < target_a:
+        return f"waiting for room: {_tightest(site, e)}"
+    return _tightest(site, e)
+
+
+def _tightest(site: _Site, e: int) -> str:
+    """Return the source of the row above an EVSE that has the least room left."""
+    flow = site.flow(site.reserved_a)
+    return site.limits.source[flow.tightest(e)]

@@ -1,0 +1,96 @@
+"""What is known of one EVSE, and the set of limits that it may be following.
+
+`believed` is the idea that matters.  A station that was told something may be following it, or may
+not have heard; so each EVSE carries the *set* of limits that it may be following right now, and
+whoever hands out current must reserve the highest of the set (`worst_a`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smartcharge.events import Charging, Commanded, FaultRaised, Metered, NeedStated, OperatorOrder
+from smartcharge.model import Evse, Session
+
+OVER_LIMIT = "over-limit"
+"""Fault: it draws more than everything that it may be following."""
+METER_FROZEN = "meter-frozen"
+"""Fault: its energy register stands still although it reports a current."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """A limit that a station may be following."""
+
+    limit_a: float
+    until_s: float | None
+    """Last moment at which it may still be followed, clock margin included; None is for ever."""
+    sure_until_s: float | None = None
+    """Until then the station surely has this profile, so it cannot be on its default; None if unconfirmed."""
+    command_id: int = 0
+
+    def is_alive(self, now_s: float) -> bool:
+        """Tell whether the station may still be following it."""
+        return self.until_s is None or self.until_s > now_s
+
+    def is_sure(self, now_s: float) -> bool:
+        """Tell whether the station surely has it, so that its default does not apply."""
+        return self.sure_until_s is not None and self.sure_until_s > now_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvseState:
+    """What is known of one EVSE."""
+
+    evse: Evse
+    defaults: tuple[Belief, ...]
+    """Default profiles that the station may have; its own maximum until ours is confirmed."""
+    setpoints: tuple[Belief, ...] = ()
+    """Transaction profiles that it may be following."""
+    commanded: Commanded | None = None
+    """The newest transaction profile that was sent and not refused or left unanswered."""
+    deaf_at_s: float | None = None
+    """When it last refused a command or left one unanswered; None once it accepted one."""
+    deaf_to_a: float = 0.0
+    """The limit that it did not follow then [A]."""
+    default_commanded_s: float | None = None
+    """When a default profile was sent whose answer is awaited."""
+    occupied: bool | None = None
+    """Whether a car is connected; None while unknown, counted as True."""
+    session: Session | None = None
+    need: NeedStated | None = None
+    """A need stated before the car was plugged in."""
+    charging: Charging | None = None
+    reading: Metered | None = None
+    over_a: float | None = None
+    """Measured current [A] above everything that it may be following; None while it obeys."""
+    over_since_s: float | None = None
+    obeys_since_s: float | None = None
+    frozen_since_s: float | None = None
+    """Since when its energy register stands still although it reports a current."""
+    faults: Mapping[str, FaultRaised] = field(default_factory=dict)
+    order: OperatorOrder | None = None
+
+    @property
+    def has_our_default(self) -> bool:
+        """Tell whether the station surely keeps the default profile of the site file."""
+        return len(self.defaults) == 1 and self.defaults[0].limit_a <= self.evse.default_a
+
+
+def believed_a(evse: EvseState, now_s: float) -> tuple[float, ...]:
+    """Return every limit [A] that the station may be following on this EVSE right now; never empty."""
+    setpoints = tuple(b.limit_a for b in evse.setpoints if b.is_alive(now_s))
+    if any(b.is_sure(now_s) for b in evse.setpoints):
+        return setpoints
+    return setpoints + tuple(b.limit_a for b in evse.defaults)
+
+
+def worst_a(evse: EvseState, now_s: float) -> float:
+    """Return the highest current [A] that the EVSE may draw right now, with a car or not known to be without.
+
+    A station that was caught ignoring its profile may draw what its hardware allows.
+    """
+    if OVER_LIMIT in evse.faults:
+        return evse.evse.max_a
+    return max(*believed_a(evse, now_s), evse.over_a or 0.0)

@@ -1,0 +1,77 @@
+"""Currents on their way up the tree: who may have how much more before a row is full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from solvers.problem import Complexes, Floats
+
+_SLACK_A = 1e-6
+"""Rounding below which a row counts as within its limit [A]."""
+_HALVINGS = 24
+
+
+class Flow:
+    """Setpoints, the phasors they add up to on each row, and the room on it; the only mutable thing in control.
+
+    It lives within one call and keeps the sums, so that changing one EVSE costs the rows, not the site.
+    """
+
+    def __init__(self, *, coupling: Complexes, available_a: Floats, current_a: Floats) -> None:
+        self.current_a = current_a.copy()
+        """Setpoints [A], shape (E,)."""
+        self._coupling = coupling
+        self._available_a = available_a + _SLACK_A
+        self._phasors = coupling @ self.current_a
+        self._is_above = np.abs(coupling) > 0.0
+
+    def fits_with(self, e: int, amps: float) -> bool:
+        """Tell whether the rows above EVSE e hold when it alone changes; rows elsewhere may be full."""
+        above = self._is_above[:, e]
+        phasors = self._phasors[above] + self._coupling[above, e] * (amps - self.current_a[e])
+        return bool((np.abs(phasors) <= self._available_a[above]).all())
+
+    def fits_all(self, current_a: Floats, changed: Sequence[int]) -> bool:
+        """Tell whether the rows above the changed EVSEs hold at setpoints (E,)."""
+        above = self._is_above[:, list(changed)].any(axis=1)
+        return bool((np.abs(self._coupling[above] @ current_a) <= self._available_a[above]).all())
+
+    def set(self, e: int, amps: float) -> None:
+        """Give EVSE e a setpoint."""
+        self._phasors = self._phasors + self._coupling[:, e] * (amps - self.current_a[e])
+        self.current_a[e] = amps
+
+    def set_all(self, current_a: Floats) -> None:
+        """Give every EVSE a setpoint (E,)."""
+        self.current_a = current_a.copy()
+        self._phasors = self._coupling @ self.current_a
+
+    def highest(self, e: int, wish_a: float) -> float:
+        """Return the highest setpoint of EVSE e from what it has up to its wish that its rows hold [A]."""
+        low = float(self.current_a[e])
+        if wish_a <= low or self.fits_with(e, wish_a):
+            return wish_a
+        high = wish_a
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            low, high = (middle, high) if self.fits_with(e, middle) else (low, middle)
+        return low
+
+    def towards(self, wished_a: Floats, served: Sequence[int]) -> Floats:
+        """Return setpoints (E,) moved the same share of the way to their wishes, as far as the rows hold."""
+        way = np.zeros_like(self.current_a)
+        way[list(served)] = wished_a[list(served)] - self.current_a[list(served)]
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            fits = self.fits_all(self.current_a + way * middle, served)
+            low, high = (middle, high) if fits else (low, middle)
+        return np.asarray(self.current_a + way * low, dtype=np.float64)
+
+    def tightest(self, e: int) -> int:
+        """Return the row above EVSE e that has the least room left."""
+        above = np.flatnonzero(self._is_above[:, e])
+        room = self._available_a[above] - np.abs(self._phasors[above])
+        return int(above[np.argmin(room)])

@@ -1,0 +1,190 @@
+"""The slow loop's question and its answer: State and Limits -> Problem; Schedule -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartcharge.control.evse import EvseState
+from smartcharge.control.limits import Limits, effective_limits, expiries_s
+from smartcharge.control.plan import Plan
+from smartcharge.control.reach import is_reliable
+from smartcharge.control.state import State
+from smartcharge.events import Charging
+from smartcharge.model import EvseId, Money, Session
+from solvers.problem import Floats, Problem, Schedule
+
+GRID_S: tuple[tuple[float, float], ...] = ((300.0, 2 * 3600.0), (900.0, 6 * 3600.0), (3600.0, 1e9))
+"""Slot length up to an age of the plan [s]: fine now, coarse later, where the future is unsure anyway."""
+UNSTATED_STAY_S = 3 * 3600.0
+"""How long a car is taken to stay when nobody said [s since plug-in]."""
+LEAST_STAY_S = 1800.0
+"""How long a car is taken to stay from now on when nobody said, or when it outstayed what was said [s]."""
+UNSTATED_NEED_WH = 30_000.0
+"""What a car is taken to want when nobody said; near a full charge of a common commute car [Wh]."""
+LEAST_NEED_WH = 5_000.0
+"""What a car that was given all that without a word is taken to want still [Wh]."""
+RAMP_A = 2.0
+"""How much more than it draws a car is offered, so that it can show that it takes more [A]."""
+PRIORITY_RANGE = 10
+"""Priorities from -PRIORITY_RANGE to PRIORITY_RANGE scale the price of a shortfall from 0 to twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What one session asks of the plan."""
+
+    evse: EvseId
+    need_wh: float
+    depart_at_s: float
+    min_a: float
+    max_a: float
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """A Problem and what its columns and slots stand for."""
+
+    problem: Problem
+    requests: tuple[Request, ...]
+    edges_s: Floats
+    """Slot boundaries [s since 1970], shape (T + 1,)."""
+
+
+def question(state: State, limits: Limits, now_s: float) -> Question | None:
+    """Return what to ask a solver, or None when no car wants anything."""
+    requests = tuple(requests_of(state, limits, now_s))
+    if not requests:
+        return None
+    edges_s = _edges(now_s, state.site.timing.horizon_s)
+    return Question(problem=_problem(state, requests, edges_s), requests=requests, edges_s=edges_s)
+
+
+def plan_of(question: Question, schedule: Schedule) -> Plan:
+    """Return the plan that a verified schedule makes."""
+    evses = [request.evse for request in question.requests]
+    return Plan(
+        made_at_s=float(question.edges_s[0]),
+        edges_s=tuple(map(float, question.edges_s)),
+        current_a={evse: tuple(map(float, schedule.current_a[:, e])) for e, evse in enumerate(evses)},
+        shortfall_wh={evse: float(schedule.shortfall_wh[e]) for e, evse in enumerate(evses)},
+        outcome=schedule.outcome,
+        solver=schedule.solver,
+        solve_s=schedule.solve_s,
+    )
+
+
+def requests_of(state: State, limits: Limits, now_s: float) -> list[Request]:
+    """Return what every session whose station can be relied on still wants."""
+    found = []
+    for name, evse in state.evses.items():
+        if evse.session is None or not is_reliable(state, name):
+            continue
+        need_wh = remaining_wh(evse)
+        max_a = min(limits.caps[name].limit_a, offer_cap_a(evse))
+        if need_wh > 0.0 and max_a >= evse.evse.min_a:
+            depart_at_s = _depart_at_s(evse.session, now_s)
+            found.append(
+                Request(
+                    evse=name, need_wh=need_wh, depart_at_s=depart_at_s,
+                    min_a=evse.evse.min_a, max_a=max_a, priority=evse.session.priority,
+                )
+            )  # fmt: skip
+    return found
+
+
+def remaining_wh(evse: EvseState) -> float:
+    """Return the energy that a session still wants [Wh]; a guess where nobody said."""
+    session = evse.session
+    if session is None or (evse.charging is Charging.SUSPENDED_EV and session.delivered_wh > 0.0):
+        return 0.0
+    if session.energy_wh is None:
+        return max(UNSTATED_NEED_WH - session.delivered_wh, LEAST_NEED_WH)
+    return max(session.energy_wh - session.delivered_wh, 0.0)
+
+
+def offer_cap_a(evse: EvseState) -> float:
+    """Return the most that is worth offering a car [A]: what it was seen to take, and a little to show more."""
+    draw_a = evse.session.vehicle.draw_a if evse.session is not None else None
+    return evse.evse.max_a if draw_a is None else min(evse.evse.max_a, max(draw_a + RAMP_A, evse.evse.min_a))
+
+
+def _depart_at_s(session: Session, now_s: float) -> float:
+    stated = session.plugged_at_s + UNSTATED_STAY_S if session.depart_at_s is None else session.depart_at_s
+    return max(stated, now_s + LEAST_STAY_S)
+
+
+def _edges(now_s: float, horizon_s: float) -> Floats:
+    edges = [0.0]
+    for slot_s, until_s in GRID_S:
+        while edges[-1] < min(until_s, horizon_s):
+            edges.append(edges[-1] + slot_s)
+    return now_s + np.array(edges)
+
+
+def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Problem:
+    columns = [state.topology.evses.index(request.evse) for request in requests]
+    evses = [state.evses[request.evse].evse for request in requests]
+    money = state.site.money
+    return Problem(
+        slot_s=np.diff(edges_s),
+        coupling=state.topology.coupling[:, columns],
+        limit_a=_limit_a(state, requests, edges_s),
+        watts_per_amp=state.topology.watts_per_amp[columns],
+        min_a=np.array([evse.min_a for evse in evses]),
+        max_a=_max_a(requests, edges_s),
+        demand_wh=np.array([request.need_wh for request in requests]),
+        shortfall_price=np.array([_shortfall_price(money, request.priority) for request in requests]),
+        price=_price(state, edges_s),
+        early_price=money.early_per_kwh_h / 1000.0,
+        peak_price=money.peak_per_kw / 1000.0,
+        peak_w=0.0,
+        binary_slots=1,
+    )
+
+
+def _shortfall_price(money: Money, priority: int) -> float:
+    clipped = max(-PRIORITY_RANGE, min(priority, PRIORITY_RANGE))
+    return money.shortfall_per_kwh / 1000.0 * (1.0 + clipped / PRIORITY_RANGE)
+
+
+def _max_a(requests: Sequence[Request], edges_s: Floats) -> Floats:
+    """Return the highest current of each request in each slot [A], shape (T, E); less in the slot it departs in."""
+    depart_s = np.array([request.depart_at_s for request in requests])
+    highest_a = np.array([request.max_a for request in requests])
+    share = (depart_s[None, :] - edges_s[:-1, None]) / np.diff(edges_s)[:, None]
+    return np.asarray(highest_a * np.clip(share, 0.0, 1.0), dtype=np.float64)
+
+
+def _limit_a(state: State, requests: Sequence[Request], edges_s: Floats) -> Floats:
+    """Return what is left on each row in each slot [A], shape (T, R), after what cannot be commanded."""
+    now_s = float(edges_s[0])
+    asked = {request.evse for request in requests}
+    fixed_a = np.array([
+        0.0 if name in asked or is_reliable(state, name) else state.reserved_a(name, now_s)
+        for name in state.topology.evses
+    ])  # fmt: skip
+    taken_a = state.topology.loads(fixed_a)
+    starts_s = edges_s[:-1]
+    limit_a = np.empty((len(starts_s), len(state.topology.rows)))
+    limit_a[:] = effective_limits(state, now_s).available_a
+    for expiry_s in expiries_s(state):
+        if expiry_s > now_s:
+            later = effective_limits(state, now_s, ahead_s=expiry_s - now_s).available_a
+            limit_a[starts_s + np.diff(edges_s) > expiry_s] = later
+    return np.maximum(limit_a - taken_a, 0.0)
+
+
+def _price(state: State, edges_s: Floats) -> Floats:
+    """Return the price of energy at the start of each slot [money/Wh], shape (T,); the flat one where none is known."""
+    flat = np.full(len(edges_s) - 1, state.site.money.energy_per_kwh)
+    prices = state.prices
+    if prices is None:
+        return flat / 1000.0
+    index = np.floor((edges_s[:-1] - prices.start_s) / prices.step_s).astype(int)
+    is_known = (index >= 0) & (index < len(prices.per_kwh))
+    known = np.array(prices.per_kwh)[np.where(is_known, index, 0)]
+    return np.asarray(np.where(is_known, known, flat) / 1000.0, dtype=np.float64)

@@ -1,0 +1,166 @@
+"""What plugging, transactions and meter values do to the session at an EVSE."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from smartcharge.control.evse import EvseState, believed_a
+from smartcharge.events import (
+    ChargingChanged,
+    Metered,
+    NeedStated,
+    Plugged,
+    TransactionEnded,
+    TransactionStarted,
+)
+from smartcharge.model import Evse, Phases, Session, Vehicle, Wiring
+
+OVER_A = 0.5
+OVER_RATIO = 1.10
+"""A car is over its limit when it draws more than OVER_RATIO x (limit + OVER_A) (EVerest soft overcurrent)."""
+DRAWS_A = 1.0
+"""Below this [A] on every phase a car does not charge, whatever its meter's noise."""
+NEED_HOLDS_S = 1800.0
+"""How long a need stated before the car was plugged in waits for it [s]."""
+
+
+def plugged(evse: EvseState, event: Plugged | ChargingChanged | TransactionStarted) -> EvseState:
+    """Return the EVSE with a car connected and a session open."""
+    if evse.session is not None:
+        return evse if evse.occupied else replace(evse, occupied=True)
+    session = Session(evse=evse.evse.id, plugged_at_s=event.at_s)
+    evse = replace(evse, occupied=True, session=session)
+    is_early = evse.need is not None and event.at_s - evse.need.at_s <= NEED_HOLDS_S
+    return need_stated(evse, evse.need) if evse.need is not None and is_early else evse
+
+
+def unplugged(evse: EvseState) -> EvseState:
+    """Return the EVSE free: whatever profile remains, nobody can draw on it."""
+    return replace(
+        _on_default(evse), occupied=False, session=None, need=None, charging=None,
+        over_a=None, over_since_s=None, frozen_since_s=None,
+    )  # fmt: skip
+
+
+def _on_default(evse: EvseState) -> EvseState:
+    """Return the EVSE without a current transaction: what it was told may linger, its default may apply."""
+    return replace(evse, setpoints=tuple(replace(b, sure_until_s=None) for b in evse.setpoints), commanded=None)
+
+
+def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState:
+    """Return the EVSE with a transaction: profiles of an earlier one no longer apply."""
+    evse = plugged(evse, event)
+    assert evse.session is not None
+    if evse.session.transaction_id == event.transaction_id:
+        return evse
+    session = replace(evse.session, transaction_id=event.transaction_id, meter_start_wh=event.meter_wh)
+    return replace(_on_default(evse), session=session)
+
+
+def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
+    """Return the EVSE on its default profile; the car may still be there."""
+    if evse.session is None or evse.session.transaction_id != event.transaction_id:
+        return evse
+    session = _with_energy(replace(evse.session, transaction_id=None), event.meter_wh, None)
+    return replace(_on_default(evse), session=session)
+
+
+def need_stated(evse: EvseState, event: NeedStated) -> EvseState:
+    """Return the EVSE with what the driver asked for; fields not stated keep what was known."""
+    if evse.session is None:
+        return replace(evse, need=event)
+    session = replace(
+        evse.session,
+        energy_wh=evse.session.energy_wh if event.energy_wh is None else event.energy_wh,
+        depart_at_s=evse.session.depart_at_s if event.depart_at_s is None else event.depart_at_s,
+        priority=evse.session.priority if event.priority is None else event.priority,
+    )
+    return replace(evse, session=session, need=None)
+
+
+def drawn_a(evse: Evse, reading: Metered | None) -> float | None:
+    """Return the current [A] drawn on the busiest phase, or None when nothing tells."""
+    if reading is None:
+        return None
+    if reading.current_a is not None:
+        return max(reading.current_a)
+    return None if reading.power_w is None else reading.power_w / evse.watts_per_amp
+
+
+def metered(evse: EvseState, event: Metered) -> EvseState:
+    """Return the EVSE after a meter reading: what it draws, whether it obeys, what its car can do."""
+    limits_a = believed_a(evse, event.at_s)
+    drawn = drawn_a(evse.evse, event)
+    is_over = drawn is not None and drawn > OVER_RATIO * (max(limits_a) + OVER_A)
+    session = evse.session
+    if session is not None:
+        session = _with_energy(session, event.energy_wh, _integrated_wh(evse.reading, event))
+        session = replace(session, vehicle=_learnt(session.vehicle, evse, event, min(limits_a)))
+    return replace(
+        evse,
+        session=session,
+        reading=event,
+        over_a=drawn if is_over else None,
+        over_since_s=_since(evse.over_since_s, event.at_s) if is_over else None,
+        obeys_since_s=None if is_over else _since(evse.obeys_since_s, event.at_s),
+        frozen_since_s=_since(evse.frozen_since_s, event.at_s) if _is_frozen(evse, event, drawn) else None,
+    )
+
+
+def _since(since_s: float | None, now_s: float) -> float:
+    return now_s if since_s is None else since_s
+
+
+def _is_frozen(evse: EvseState, event: Metered, drawn: float | None) -> bool:
+    last = evse.reading
+    if last is None or drawn is None or drawn < DRAWS_A or event.energy_wh is None:
+        return False
+    return event.at_s > last.at_s and event.energy_wh == last.energy_wh
+
+
+def _integrated_wh(last: Metered | None, event: Metered) -> float | None:
+    """Return the energy [Wh] between two readings from their powers, for meters without a register."""
+    if last is None or last.power_w is None or event.power_w is None:
+        return None
+    return (last.power_w + event.power_w) / 2 * (event.at_s - last.at_s) / 3600.0
+
+
+def _with_energy(session: Session, register_wh: float | None, integrated_wh: float | None) -> Session:
+    if register_wh is None:
+        return replace(session, delivered_wh=session.delivered_wh + (integrated_wh or 0.0))
+    if session.meter_start_wh is None:
+        return replace(session, meter_start_wh=register_wh - session.delivered_wh)
+    # A register that runs backwards was replaced or reset: what was delivered stays delivered.
+    return replace(session, delivered_wh=max(session.delivered_wh, register_wh - session.meter_start_wh))
+
+
+def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered_a: float) -> Vehicle:
+    current_a = event.current_a
+    if current_a is None or max(current_a) < DRAWS_A:
+        # A car that pauses tells nothing of its phases, and is offered enough to start again.
+        return replace(vehicle, draw_a=0.0) if current_a is not None and offered_a >= evse.evse.min_a else vehicle
+    return Vehicle(phases_used=_phases_used(vehicle, evse, current_a), draw_a=_draw_a(evse, current_a, offered_a))
+
+
+def _phases_used(vehicle: Vehicle, evse: EvseState, current_a: Phases) -> int | None:
+    """Return the phases in use once two readings in a row agree; any surprise counts as all phases again."""
+    if evse.evse.wiring is not Wiring.THREE_PHASE:
+        return None
+    now = _leading(current_a)
+    before = _leading(evse.reading.current_a) if evse.reading is not None and evse.reading.current_a else None
+    return now if now is not None and now in (before, vehicle.phases_used) else None
+
+
+def _leading(current_a: Phases) -> int | None:
+    """Return n if exactly the first n phases draw, else None."""
+    draws = [a >= DRAWS_A for a in current_a]
+    count = sum(draws)
+    return count if count and all(draws[:count]) else None
+
+
+def _draw_a(evse: EvseState, current_a: Phases, offered_a: float) -> float | None:
+    """Return what the car takes if it left a tenth of the offer, twice in a row, on the table."""
+    drawn, last = max(current_a), drawn_a(evse.evse, evse.reading)
+    leaves_some = drawn < min(0.9 * offered_a, offered_a - DRAWS_A)
+    left_some = last is not None and last < min(0.9 * offered_a, offered_a - DRAWS_A)
+    return drawn if leaves_some and left_some else None

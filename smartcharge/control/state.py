@@ -1,0 +1,256 @@
+"""What is known of a site: the fold of its events (I5), and the only place where state changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+import numpy as np
+
+from smartcharge.control import beliefs, sessions
+from smartcharge.control.evse import EvseState, worst_a
+from smartcharge.control.topology import Topology
+from smartcharge.events import (
+    Accepted,
+    ChargingChanged,
+    CircuitMetered,
+    Commanded,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    LimitLifted,
+    LimitSet,
+    Metered,
+    NeedStated,
+    OperatorOrder,
+    Plugged,
+    PricesSet,
+    Rejected,
+    StationBooted,
+    StationLearnt,
+    StationOffline,
+    StationOnline,
+    TransactionEnded,
+    TransactionStarted,
+    Unanswered,
+    Unplugged,
+)
+from smartcharge.model import CircuitId, EvseId, Phases, Site, Station, StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationState:
+    """What is known of one station."""
+
+    online: bool = False
+    boot: StationBooted | None = None
+    learnt: StationLearnt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterState:
+    """What the meter of a circuit said."""
+
+    reading: CircuitMetered
+    same_since_s: float
+    """Since when it repeats the very same figures [s since 1970]."""
+    cars_draw: bool
+    """Whether cars below it were measured to draw at the newest reading."""
+    beside_a: tuple[tuple[float, Phases], ...]
+    """Time and load beside the cars [A] at each reading of the last two meter intervals, oldest first."""
+
+    @property
+    def peak_beside_a(self) -> Phases:
+        """Return the highest recent load beside the cars [A].
+
+        A car that stopped since it was last measured hides as much load: the reading before tells.
+        """
+        peak = Phases.all(0.0)
+        for _, beside in self.beside_a:
+            peak = peak.max(beside)
+        return peak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything the controller knows."""
+
+    site: Site
+    at_s: float
+    evses: Mapping[EvseId, EvseState]
+    stations: Mapping[StationId, StationState]
+    grid_limits: Mapping[tuple[str, CircuitId], LimitSet]
+    meters: Mapping[CircuitId, MeterState]
+    prices: PricesSet | None
+    last_command_id: int
+    station_of: Mapping[EvseId, Station]
+    topology: Topology
+    """The rows of the network, with the phases that each car was found to use."""
+
+    @classmethod
+    def initial(cls, site: Site) -> State:
+        """Return what is known before anything was heard: nothing, so every station may do its worst."""
+        return cls(
+            site=site,
+            at_s=0.0,
+            evses={
+                evse.id: EvseState(evse=evse, defaults=beliefs.unheard(evse, station))
+                for station in site.stations
+                for evse in station.evses
+            },
+            stations={station.id: StationState() for station in site.stations},
+            grid_limits={},
+            meters={},
+            prices=None,
+            last_command_id=0,
+            station_of={evse.id: station for station in site.stations for evse in station.evses},
+            topology=Topology.of(site),
+        )
+
+    def is_online(self, evse: EvseId) -> bool:
+        """Tell whether the station of an EVSE can be reached."""
+        return self.stations[self.evses[evse].evse.station].online
+
+    def reserved_a(self, evse: EvseId, now_s: float) -> float:
+        """Return the current [A] to keep free for an EVSE: the worst that it may do right now.
+
+        One that is online and says that no car is connected needs nothing; silence is no such word (I4).
+        """
+        known = self.evses[evse]
+        is_free = known.occupied is False and self.is_online(evse)
+        return 0.0 if is_free else worst_a(known, now_s)
+
+
+def apply(state: State, event: Event) -> State:
+    """Return the state after an event; what the site does not have changes nothing but the time."""
+    state = replace(state, at_s=max(state.at_s, event.at_s))
+    match event:
+        case StationBooted() | StationLearnt() | StationOnline() | StationOffline():
+            return _station(state, event) if event.station in state.stations else state
+        case CircuitMetered():
+            return _circuit_metered(state, event)
+        case LimitSet():
+            return replace(state, grid_limits={**state.grid_limits, (event.source, event.circuit): event})
+        case LimitLifted():
+            kept = {key: limit for key, limit in state.grid_limits.items() if key != (event.source, event.circuit)}
+            return replace(state, grid_limits=kept)
+        case PricesSet():
+            return replace(state, prices=event)
+        case _:
+            return _evse(state, event) if event.evse in state.evses else state
+
+
+_StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline
+_EvseEvent: TypeAlias = (
+    Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
+    | FaultRaised | FaultCleared | Commanded | Accepted | Rejected | Unanswered | OperatorOrder
+)  # fmt: skip
+
+
+def _station(state: State, event: _StationEvent) -> State:
+    known = state.stations[event.station]
+    evses: dict[EvseId, EvseState] = {}
+    mine = [e for e in state.evses.values() if e.evse.station == event.station]
+    match event:
+        case StationBooted():
+            known = replace(known, boot=event)
+            station = next(s for s in state.site.stations if s.id == event.station)
+            evses = {e.evse.id: beliefs.rebooted(e, station) for e in mine}
+        case StationLearnt():
+            known = replace(known, learnt=event)
+        case StationOnline():
+            # Whether a car came while it was away is unknown until it says so.
+            known = replace(known, online=True)
+            evses = {e.evse.id: replace(e, occupied=e.occupied or None) for e in mine}
+        case StationOffline():
+            known = replace(known, online=False)
+        case _:
+            assert_never(event)
+    return replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
+
+
+def _circuit_metered(state: State, event: CircuitMetered) -> State:
+    if event.circuit not in state.topology.of_circuit:
+        return state
+    last = state.meters.get(event.circuit)
+    cars_a = _measured_cars_a(state, event)
+    beside = Phases(*(max(0.0, total - cars) for total, cars in zip(event.current_a, cars_a, strict=True)))
+    window_s = 2 * state.site.timing.meter_interval_s
+    recent = tuple(b for b in (last.beside_a if last else ()) if b[0] > event.at_s - window_s)
+    is_same = last is not None and last.reading.current_a == event.current_a
+    meter = MeterState(
+        reading=event,
+        same_since_s=last.same_since_s if last is not None and is_same else event.at_s,
+        cars_draw=max(cars_a) > 0.0,
+        beside_a=(*recent, (event.at_s, beside)),
+    )
+    return replace(state, meters={**state.meters, event.circuit: meter})
+
+
+def _measured_cars_a(state: State, event: CircuitMetered) -> Phases:
+    """Return what the cars below a circuit surely draw on each line [A]; too little is the safe error."""
+    oldest_s = event.at_s - 2 * state.site.timing.meter_interval_s
+    least_a = np.array([_least_drawn_a(state.evses[name], oldest_s) for name in state.topology.evses])
+    loads_a = state.topology.loads(least_a)
+    rows = state.topology.of_circuit[event.circuit]
+    lines = [[loads_a[r] for r in rows if state.topology.rows[r].phase == phase] for phase in range(3)]
+    return Phases(*(float(min(line, default=0.0)) for line in lines))
+
+
+def _least_drawn_a(evse: EvseState, oldest_s: float) -> float:
+    reading = evse.reading
+    if reading is None or reading.at_s < oldest_s or reading.current_a is None:
+        return 0.0
+    used = evse.session.vehicle.phases_used if evse.session is not None else None
+    return min(reading.current_a[: used or evse.evse.phase_count])
+
+
+def _evse(state: State, event: _EvseEvent) -> State:
+    evse = _evse_after(state, state.evses[event.evse], event)
+    last = max(state.last_command_id, event.command_id) if isinstance(event, Commanded) else state.last_command_id
+    after = replace(state, evses={**state.evses, event.evse: evse}, last_command_id=last)
+    return after if _phases(evse) == _phases(state.evses[event.evse]) else _with_phases(after)
+
+
+def _phases(evse: EvseState) -> int | None:
+    return evse.session.vehicle.phases_used if evse.session is not None else None
+
+
+def _with_phases(state: State) -> State:
+    used = {name: count for name, evse in state.evses.items() if (count := _phases(evse)) is not None}
+    return replace(state, topology=Topology.of(state.site, used))
+
+
+def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState:  # noqa: C901, PLR0911, PLR0912 - a line a fact
+    match event:
+        case Plugged():
+            return sessions.plugged(evse, event)
+        case Unplugged():
+            return sessions.unplugged(evse)
+        case TransactionStarted():
+            return sessions.transaction_started(evse, event)
+        case TransactionEnded():
+            return sessions.transaction_ended(evse, event)
+        case ChargingChanged():
+            return replace(sessions.plugged(evse, event), charging=event.state)
+        case Metered():
+            return sessions.metered(evse, event)
+        case NeedStated():
+            return sessions.need_stated(evse, event)
+        case FaultRaised():
+            return replace(evse, faults={**evse.faults, event.code: event})
+        case FaultCleared():
+            return replace(evse, faults={code: fault for code, fault in evse.faults.items() if code != event.code})
+        case OperatorOrder():
+            return replace(evse, order=None if event.limit_a is None else event)
+        case Commanded():
+            return beliefs.commanded(evse, event, state.site.timing)
+        case Accepted():
+            return beliefs.accepted(evse, event, state.site.timing)
+        case Rejected():
+            return beliefs.rejected(evse, event)
+        case Unanswered():
+            return beliefs.unanswered(evse, event)
+        case _:
+            assert_never(event)
