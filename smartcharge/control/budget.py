@@ -1,0 +1,102 @@
+"""The fallback budget (I3): what is drawn when every station has dropped to its default profile.
+
+A controller that dies leaves each station with the low default profile that it keeps for itself.
+Those, and the most that anything else on the site may draw, must fit the failsafe limit of every
+circuit on every phase.  It is proven before the controller starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+
+from smartcharge.control.topology import Topology, uncontrolled_a
+from smartcharge.model import CircuitId, Site, Station, StationId
+from solvers.problem import Floats
+
+_ROUNDING_A = 1e-6
+
+_Lines: TypeAlias = dict[tuple[CircuitId, StationId | None, int], float]
+"""Current [A] by circuit, station or None, and phase."""
+
+
+class Rule(Enum):
+    """What the fallback budget demands, in the words of its breach."""
+
+    DEFAULTS = "default profiles and uncontrolled load exceed the failsafe limit"
+    FAILSAFE = "the failsafe limit exceeds the rating"
+    SUPPLY = "default profiles exceed the rating of the shared supply"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """One line on which the fallback budget does not hold."""
+
+    rule: Rule
+    circuit: CircuitId
+    station: StationId | None
+    """Set where it is the station's own supply; None for the circuit itself."""
+    phase: int
+    """0, 1, 2 for L1, L2, L3."""
+    load_a: float
+    limit_a: float
+
+    def __str__(self) -> str:
+        """Return one line for people, naming where, by how much and against which rule."""
+        node = f"circuit {self.circuit}" if self.station is None else f"station {self.station}"
+        return f"{node} L{self.phase + 1}: {self.rule.value}: {self.load_a:.1f} A > {self.limit_a:.1f} A"
+
+
+def broken(site: Site, topology: Topology) -> tuple[Breach, ...]:
+    """Return every line on which the fallback budget breaks, in the order of the site file; none proves it."""
+    default_a = np.array([evse.default_a for evse in site.evses], dtype=np.float64)
+    return tuple(
+        breach for breach in _checked(site, topology, default_a) if breach.load_a > breach.limit_a + _ROUNDING_A
+    )
+
+
+def _checked(site: Site, topology: Topology, default_a: Floats) -> Iterator[Breach]:
+    """Yield every rule on every line, held or broken."""
+    lines_a = _highest(topology, default_a)
+    others_a = uncontrolled_a(site)
+    for circuit in site.circuits:
+        for phase in range(3):
+            line = Breach(
+                rule=Rule.DEFAULTS,
+                circuit=circuit.id,
+                station=None,
+                phase=phase,
+                load_a=lines_a.get((circuit.id, None, phase), 0.0) + others_a[circuit.id][phase],
+                limit_a=circuit.failsafe_a[phase],
+            )
+            yield replace(line, rule=Rule.FAILSAFE, load_a=circuit.failsafe_a[phase], limit_a=circuit.rating_a[phase])
+            yield line
+    for station in site.stations:
+        if station.rating_a is not None:
+            yield from _supply(station, station.rating_a, lines_a)
+
+
+def _supply(station: Station, rating_a: float, lines_a: _Lines) -> Iterator[Breach]:
+    for phase in range(3):
+        yield Breach(
+            rule=Rule.SUPPLY,
+            circuit=station.circuit,
+            station=station.id,
+            phase=phase,
+            load_a=lines_a.get((station.circuit, station.id, phase), 0.0),
+            limit_a=rating_a,
+        )
+
+
+def _highest(topology: Topology, default_a: Floats) -> _Lines:
+    """Return the highest current [A] of every line over the rows that bound it."""
+    found: _Lines = {}
+    for row, load_a in zip(topology.rows, topology.loads(default_a), strict=True):
+        if row.phase is not None:
+            line = (row.circuit, row.station, row.phase)
+            found[line] = max(found.get(line, 0.0), float(load_a))
+    return found
