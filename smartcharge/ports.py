@@ -67,6 +67,8 @@ class Snapshot:
     limits: Limits
     plan: Plan | None
     decision: Decision
+    troubles: Mapping[str, str]
+    """Sources that failed and wait to be started again, by name, with the reason."""
 
 
 class Observer(Protocol):
@@ -74,6 +76,3 @@ class Observer(Protocol):
 
     def observe(self, snapshot: Snapshot) -> None:
         """Take note; must return at once."""
-
-
-Chargers: TypeAlias = Mapping[StationId, Charger]

@@ -35,6 +35,15 @@ def rebooted(evse: EvseState, station: Station) -> EvseState:
     )
 
 
+def cut_off(evse: EvseState, now_s: float) -> EvseState:
+    """Return the EVSE without a link: a command that is not confirmed by now must be given again."""
+    told = evse.commanded
+    is_confirmed = told is not None and any(
+        b.command_id == told.command_id and b.is_sure(now_s) for b in evse.setpoints
+    )
+    return replace(evse, commanded=told if is_confirmed else None, default_commanded_s=None)
+
+
 def commanded(evse: EvseState, event: Commanded, timing: Timing) -> EvseState:
     """Return the EVSE with one more limit that it may be following."""
     until_s = None if event.expires_s is None else event.expires_s + timing.margin_s

@@ -165,6 +165,7 @@ def _station(state: State, event: _StationEvent) -> State:
             evses = {e.evse.id: replace(e, occupied=e.occupied or None) for e in mine}
         case StationOffline():
             known = replace(known, online=False)
+            evses = {e.evse.id: beliefs.cut_off(e, event.at_s) for e in mine}
         case _:
             assert_never(event)
     return replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})

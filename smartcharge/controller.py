@@ -1,0 +1,213 @@
+"""The shell around the pure core: one TaskGroup, a fast loop and a slow loop.
+
+It is the only writer of the state.  Adapters hand it facts through `emit`; it applies and journals
+them, decides, writes down what it is about to say, and says it.  No loop waits for a station.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import solvers
+from smartcharge.clock import now_s
+from smartcharge.control.allocation import allocate
+from smartcharge.control.health import derived_faults
+from smartcharge.control.limits import effective_limits
+from smartcharge.control.plan import Decision, Plan
+from smartcharge.control.planning import Question, plan_of, question
+from smartcharge.control.profiles import changes
+from smartcharge.control.schedule import next_due_s
+from smartcharge.control.state import State, apply
+from smartcharge.events import (
+    Accepted,
+    CircuitMetered,
+    Commanded,
+    Event,
+    Metered,
+    Rejected,
+    StationBooted,
+    StationLearnt,
+    StationOffline,
+    StationOnline,
+    TransactionEnded,
+    TransactionStarted,
+    Unanswered,
+)
+from smartcharge.model import Site, StationId
+from smartcharge.ports import Charger, Journal, Observer, Snapshot, Source
+from solvers.problem import Schedule
+
+_BILLED: Final = (TransactionStarted, TransactionEnded)
+_CALM: Final = (Metered, CircuitMetered, StationLearnt, Accepted, Commanded)
+"""Facts that may wait for the next turn of the fast loop."""
+_NO_NEWS: Final = (*_CALM, Rejected, Unanswered, StationBooted, StationOnline, StationOffline)
+"""Facts that do not call for a new plan at once."""
+RESTART_S: Final = (1.0, 60.0)
+"""First and longest pause before a failed source is started again [s]."""
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One site's controller; `run` it until it is cancelled."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        journal: Journal,
+        sources: Sequence[Source] = (),
+        chargers: Sequence[Charger] = (),
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.state = replay(site, journal.load())
+        """What is known: the fold of the journal (I5)."""
+        self._site = site
+        self._journal = journal
+        self._sources = (*sources, *chargers)
+        self._charger_of = {station: charger for charger in chargers for station in charger.stations()}
+        self._observers = observers
+        self._plan: Plan | None = None
+        self._troubles: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._replan = asyncio.Event()
+
+    async def run(self) -> None:
+        """Take in facts, plan and command until cancelled."""
+        await self._forget_connections()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fast_loop(), name="fast loop")
+            group.create_task(self._slow_loop(), name="slow loop")
+            for source in self._sources:
+                group.create_task(self._supervise(source), name=source.name)
+
+    async def emit(self, event: Event) -> None:
+        """Apply and journal a fact; return when it survives a crash if it is billed (I8)."""
+        self._take(event)
+        if isinstance(event, _BILLED) or (isinstance(event, Metered) and event.energy_wh is not None):
+            await self._journal.flush()
+
+    def _take(self, event: Event) -> None:
+        self._journal.append(event)
+        self.state = apply(self.state, event)
+        self._changed.set()
+        if not isinstance(event, _CALM):
+            self._urgent.set()
+        if not isinstance(event, _NO_NEWS):
+            self._replan.set()
+
+    async def _forget_connections(self) -> None:
+        """Write down that no station is connected: a controller that starts has spoken to none."""
+        for name, station in self.state.stations.items():
+            if station.online:
+                await self.emit(StationOffline(at_s=now_s(), station=name, reason="controller started"))
+
+    async def _fast_loop(self) -> None:
+        """Decide at once on urgent facts, within `fast_s` on others, and when something expires."""
+        while True:
+            decision = await self._cycle()
+            due_s = next_due_s(self.state, decision, self._plan, now_s())
+            await self._wait_for_work(due_s)
+
+    async def _wait_for_work(self, due_s: float) -> None:
+        fast_s = self._site.timing.fast_s
+        try:
+            async with asyncio.timeout(max(due_s - now_s(), 0.0)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        try:
+            async with asyncio.timeout(fast_s):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+
+    async def _cycle(self) -> Decision:
+        """Take one control cycle: derive faults, find the limits, allocate, write down, command, show."""
+        self._changed.clear()
+        self._urgent.clear()
+        at_s = now_s()
+        for fault in derived_faults(self.state, at_s):
+            log.warning("%s: %s", fault.evse, fault)
+            self._take(fault)
+        limits = effective_limits(self.state, at_s)
+        decision = allocate(self.state, limits, self._plan, at_s)
+        await self._command(changes(self.state, decision, at_s))
+        snapshot = Snapshot(
+            at_s=at_s, site=self._site, state=self.state, limits=limits,
+            plan=self._plan, decision=decision, troubles=dict(self._troubles),
+        )  # fmt: skip
+        for observer in self._observers:
+            observer.observe(snapshot)
+        return decision
+
+    async def _command(self, commands: Iterable[Commanded]) -> None:
+        """Write commands down before they are sent: after a crash they must still be believed."""
+        reachable = [c for c in commands if self._station(c) in self._charger_of]
+        for command in reachable:
+            self._take(command)
+        if reachable:
+            await self._journal.flush()
+        for command in reachable:
+            self._charger_of[self._station(command)].wish(command)
+
+    def _station(self, command: Commanded) -> StationId:
+        return self.state.evses[command.evse].evse.station
+
+    async def _slow_loop(self) -> None:
+        while True:
+            self._replan.clear()
+            limits = effective_limits(self.state, now_s())
+            asked = question(self.state, limits, now_s())
+            self._plan = None if asked is None else plan_of(asked, await self._solve(asked))
+            self._changed.set()
+            self._urgent.set()
+            await self._wait_for_news(None if asked is None else self._site.timing.slow_s)
+
+    async def _wait_for_news(self, timeout_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._replan.wait()
+        except TimeoutError:
+            pass
+
+    async def _solve(self, asked: Question) -> Schedule:
+        """Return a verified schedule; a solver that does not come back is left behind."""
+        solve_s = self._site.timing.solve_s
+        work = asyncio.to_thread(solvers.answer, asked.problem, solve_s, self._site.solver)
+        try:
+            async with asyncio.timeout(3.0 * solve_s):
+                return await work
+        except TimeoutError:
+            log.exception("solver %s hangs: greedy answers", self._site.solver)
+            return solvers.answer(asked.problem, solve_s, "greedy")
+
+    async def _supervise(self, source: Source) -> None:
+        """Run a source for ever: when it fails, say so, wait, start it again."""
+        first_s, longest_s = RESTART_S
+        pause_s = first_s
+        while True:
+            started_s = now_s()
+            try:
+                await source.run(self.emit)
+                trouble = "ended"
+            except Exception as error:  # the one place that keeps the site running whatever an adapter does
+                log.exception("%s failed", source.name)
+                trouble = f"{type(error).__name__}: {error}"
+            self._troubles[source.name] = trouble
+            self._changed.set()
+            pause_s = first_s if now_s() - started_s > longest_s else min(2.0 * pause_s, longest_s)
+            await asyncio.sleep(pause_s)
+            del self._troubles[source.name]
+
+
+def replay(site: Site, events: Iterable[Event]) -> State:
+    """Return the state that a site's events lead to (I5)."""
+    state = State.initial(site)
+    for event in events:
+        state = apply(state, event)
+    return state
