@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 Complexes: TypeAlias = NDArray[np.complex128]
 
+_ANY_NUMBER = frozenset({"limit_a"})
+"""Fields in which infinity has a meaning."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Problem:
@@ -32,7 +35,7 @@ class Problem:
     coupling: Complexes
     """Phasor of row r per ampere of EV e [A/A], shape (R, E)."""
     limit_a: Floats
-    """Largest allowed row current [A], shape (T, R); ``inf`` where a row does not bind."""
+    """Largest allowed row current [A], shape (T, R), 0 or more; ``inf`` where a row does not bind."""
     watts_per_amp: Floats
     """Power of EV e per ampere of setpoint [W/A], shape (E,)."""
     min_a: Floats
@@ -52,7 +55,41 @@ class Problem:
     peak_w: float
     """Power already reached in the billing period [W]; below it the peak is free."""
     binary_slots: int
-    """Number of leading slots in which ``min_a`` holds as "0 or at least"; later slots are continuous."""
+    """Number of leading slots in which ``min_a`` holds as "0 or at least"; later slots are continuous.
+
+    An EV whose ``max_a`` lies below its ``min_a`` gets nothing in such a slot.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that no solver could give a meaning to; raises ValueError naming the field."""
+        for name, (array, shape) in self._expected_shapes().items():
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+            if np.isnan(array).any() or (name not in _ANY_NUMBER and np.isinf(array).any()):
+                raise ValueError(f"{name} holds a number that is not finite")
+        for name in ("limit_a", "min_a", "max_a", "demand_wh", "shortfall_price"):
+            if (getattr(self, name) < 0.0).any():
+                raise ValueError(f"{name} holds a negative number")
+        if not np.isfinite([self.early_price, self.peak_price, self.peak_w]).all():
+            raise ValueError("early_price, peak_price and peak_w must be finite")
+        if (self.slot_s <= 0.0).any() or (self.watts_per_amp <= 0.0).any():
+            raise ValueError("slot_s and watts_per_amp must be positive")
+        if self.peak_price < 0.0 or self.binary_slots < 0:
+            raise ValueError("peak_price and binary_slots must not be negative")
+
+    def _expected_shapes(self) -> dict[str, tuple[Floats | Complexes, tuple[int, ...]]]:
+        slots, evs, rows = self.slots, self.evs, len(self.coupling)
+        return {
+            "slot_s": (self.slot_s, (slots,)),
+            "price": (self.price, (slots,)),
+            "coupling": (self.coupling, (rows, evs)),
+            "limit_a": (self.limit_a, (slots, rows)),
+            "max_a": (self.max_a, (slots, evs)),
+            "watts_per_amp": (self.watts_per_amp, (evs,)),
+            "min_a": (self.min_a, (evs,)),
+            "demand_wh": (self.demand_wh, (evs,)),
+            "shortfall_price": (self.shortfall_price, (evs,)),
+        }
 
     @property
     def slots(self) -> int:

@@ -1,0 +1,243 @@
+"""The fast exact back-end: arrays straight to HiGHS, round limits by tangents, switches by branch and bound.
+
+Why tangents end inside the limit, and why the result is optimal, is in ``solvers/README.md``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import highspy
+import numpy as np
+from highspy import HighsModelStatus
+from numpy.typing import NDArray
+
+from solvers.greedy import fitted
+from solvers.highs_model import Program, Rows
+from solvers.problem import Floats, Outcome, Problem, Schedule, objective, shortfall_wh
+from solvers.rows import ROUNDING_A
+
+NAME = "optimal"
+GAP = 2e-7
+"""Share of the objective within which a schedule counts as optimal."""
+INSIDE_A = 1e-7
+"""A phasor counts as inside its limit up to this [A]: a hundred times HiGHS's own tolerance."""
+OPTIONS: dict[str, bool | int | float | str] = {
+    # HiGHS keeps one scheduler per process: every use in it must ask for the same number of threads.
+    "threads": 1,
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+    "mip_feasibility_tolerance": 1e-9,
+    "mip_rel_gap": GAP / 2.0,
+}
+_ROWWISE = 2
+_MINIMIZE = 1
+Int32s: TypeAlias = NDArray[np.int32]
+
+
+def solve(problem: Problem, deadline_s: float) -> Schedule:
+    """Return an optimal schedule, or the best that was found by the deadline [s]."""
+    started_s = time.perf_counter()
+    program = Program(problem)
+    search = _Search(program, started_s + deadline_s)
+    outcome, current_a = search.run() if program.layout.columns else (Outcome.OPTIMAL, program.layout.cap_a)
+    return Schedule(
+        outcome=outcome,
+        current_a=current_a,
+        shortfall_wh=shortfall_wh(problem, current_a),
+        objective=objective(problem, current_a),
+        solver=NAME,
+        solve_s=time.perf_counter() - started_s,
+    )
+
+
+class _Quiet(highspy.Highs):
+    """HiGHS without a word on standard output."""
+
+    def __init__(self, ends_s: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._ends_s = ends_s
+        for name, value in OPTIONS.items():
+            self.setOptionValue(name, value)
+
+    def enableCallbacks(self) -> None:  # noqa: N802
+        """Silence HiGHS instead: the constructor calls this first, and hooking callbacks in prints a banner."""
+        self.silent()
+
+    def solve_in_time(self) -> HighsModelStatus:
+        """Run until done or until the deadline; HiGHS counts its time over all runs of one model."""
+        self.setOptionValue("time_limit", max(self.getRunTime() + self._ends_s - time.perf_counter(), 0.0))
+        self.run()
+        return self.getModelStatus()
+
+    def append(self, rows: Rows) -> None:
+        """Add rows; the basis stays."""
+        start, column = rows.start.astype(np.int32), rows.column.astype(np.int32)
+        self.addRows(len(rows.upper), rows.lower, rows.upper, len(column), start, column, rows.value)
+
+    def values(self) -> Floats:
+        """Return the value of every column."""
+        return np.asarray(self.getSolution().col_value, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Point:
+    """Where the tangent loop ended."""
+
+    status: HighsModelStatus
+    """Of its last run; only kOptimal means that all limits hold and nothing is better."""
+    values: Floats | None
+    """Of the last run that was optimal; outside the limits if the status is not kOptimal."""
+    cost: float
+    """Objective of those values in scaled money."""
+
+
+class _Search:
+    """One Problem on its way to an answer: a linear program that only ever gains rows."""
+
+    def __init__(self, program: Program, ends_s: float) -> None:
+        self.program = program
+        self.ends_s = ends_s
+        self.model = _Quiet(ends_s)
+        self.switches = program.layout.switch[program.layout.switch >= 0]
+        rows, upper = program.base_rows(), program.upper
+        count = len(upper)
+        self.model.passModel(
+            count,
+            len(rows.upper),
+            len(rows.column),
+            _ROWWISE,
+            _MINIMIZE,
+            program.offset,
+            program.cost,
+            np.zeros(count),
+            upper,
+            rows.lower,
+            rows.upper,
+            rows.start.astype(np.int32),
+            rows.column.astype(np.int32),
+            rows.value,
+            np.zeros(count, dtype=np.int32),
+        )
+
+    def run(self) -> tuple[Outcome, Floats]:
+        """Return how it ended and the currents [A], shape (T, E); zeros if there is no answer."""
+        relaxed = self._tighten()
+        if relaxed.values is None or (relaxed.status != HighsModelStatus.kOptimal and len(self.switches)):
+            return _without_answer(relaxed.status), np.zeros_like(self.program.layout.cap_a)
+        if self._is_switched(relaxed.values):
+            outcome = Outcome.OPTIMAL if relaxed.status == HighsModelStatus.kOptimal else Outcome.FEASIBLE
+            return outcome, self._settled(relaxed.values)
+        return self._branch(relaxed.values, relaxed.cost)
+
+    def _tighten(self) -> _Point:
+        """Add tangents where the optimum leaves a circle, until it leaves none."""
+        values, cost = None, np.inf
+        while (status := self.model.solve_in_time()) == HighsModelStatus.kOptimal:
+            values, cost = self.model.values(), self.model.getInfo().objective_function_value
+            if not self._cut(values):
+                break
+        return _Point(status=status, values=values, cost=cost)
+
+    def _cut(self, values: Floats) -> bool:
+        """Add a tangent at every phasor outside its circle; return whether there was any."""
+        program = self.program
+        phasor = program.phasors(program.currents(values))
+        slot, row = np.nonzero(program.is_round & (abs(phasor) > program.limit_a + INSIDE_A))
+        outside = phasor[slot, row]
+        if len(outside):
+            self.model.append(program.tangents(slot, row, outside / abs(outside)))
+        return len(outside) > 0
+
+    def _is_switched(self, values: Floats) -> bool:
+        """Return whether every current under a switch is 0 or at least its minimum."""
+        program = self.program
+        current_a = program.currents(values)
+        is_between = (current_a > ROUNDING_A) & (current_a < program.problem.min_a - ROUNDING_A)
+        return not bool((is_between & (program.layout.switch >= 0)).any())
+
+    def _branch(self, relaxed: Floats, bound: float) -> tuple[Outcome, Floats]:
+        """Alternate between choosing the switches and tightening the circles until both agree.
+
+        The choice is made outside the circles, so its bound holds; the tightened schedule is a
+        candidate.  Every round either proves the best candidate or adds tangents.  The first
+        choice is the relaxed schedule rounded: with many EVs it is often proven at once.
+        """
+        best = self._tightened(self._rounded(relaxed))
+        status = best.status
+        while not _is_proven(best, bound):
+            rows = self.model.getNumRow()
+            chooser = self._chooser(best)
+            status = chooser.solve_in_time()
+            info = chooser.getInfo()
+            bound = max(bound, info.mip_dual_bound)
+            if info.primal_solution_status == highspy.kSolutionStatusFeasible:
+                candidate = self._tightened(np.round(chooser.values()[self.switches]))
+                best = candidate if candidate.cost < best.cost else best
+            if status != HighsModelStatus.kOptimal or self.model.getNumRow() == rows:
+                break
+        if best.values is None:
+            return _without_answer(status), np.zeros_like(self.program.layout.cap_a)
+        return Outcome.OPTIMAL if _is_proven(best, bound) else Outcome.FEASIBLE, self._settled(best.values)
+
+    def _rounded(self, relaxed: Floats) -> Floats:
+        """Return switches for which there is a schedule, near the relaxed one."""
+        problem, switch = self.program.problem, self.program.layout.switch
+        leading = np.arange(min(problem.binary_slots, problem.slots))
+        is_on = fitted(problem, self.program.currents(relaxed), leading) > 0.0
+        return is_on[switch >= 0].astype(np.float64)
+
+    def _chooser(self, best: _Point) -> _Quiet:
+        """Return the program with all its tangents and with whole switches, started at the best point."""
+        chooser = _Quiet(self.ends_s)
+        chooser.passModel(self.model.getLp())
+        columns = self.switches.astype(np.int32)
+        chooser.changeColsIntegrality(len(columns), columns, np.ones(len(columns), dtype=np.uint8))
+        if best.values is not None:
+            every = np.arange(len(best.values), dtype=np.int32)
+            chooser.setSolution(len(every), every, best.values)
+        return chooser
+
+    def _tightened(self, chosen: Floats) -> _Point:
+        """Return the optimum inside the circles for switches that are ``chosen`` (0 or 1)."""
+        columns = self.switches.astype(np.int32)
+        self.model.changeColsBounds(len(columns), columns, chosen, chosen)
+        point = self._tighten()
+        self.model.changeColsBounds(len(columns), columns, np.zeros(len(columns)), np.ones(len(columns)))
+        return point
+
+    def _settled(self, values: Floats) -> Floats:
+        """Return currents with every rounding error on the safe side, even if the loop was cut short.
+
+        Scaling a slot scales all its phasors alike; where minimum currents stand in the way of
+        that, all EVs of the slot fall to their minimum, and if that is too much, to 0.
+        """
+        program = self.program
+        is_switched = program.layout.switch >= 0
+        floor_a = np.where(is_switched, program.problem.min_a, 0.0)
+        current_a = program.currents(values)
+        is_on = current_a > np.where(is_switched, floor_a / 2.0, 0.0)
+        current_a = np.where(is_on, np.maximum(current_a, floor_a), 0.0)
+        is_rigid = is_switched.any(axis=1, keepdims=True)
+        current_a = np.where(is_rigid, current_a, current_a * self._shrink(current_a, 0.0))
+        for smaller_a in (np.where(is_on, floor_a, 0.0), np.zeros_like(current_a)):
+            current_a = np.where(is_rigid & (self._shrink(current_a, INSIDE_A) < 1.0), smaller_a, current_a)
+        return current_a
+
+    def _shrink(self, current_a: Floats, allowed_a: float) -> Floats:
+        """Return the factor that brings each slot inside its limits, 1 where it is, shape (T, 1)."""
+        length, limit = abs(self.program.phasors(current_a)), self.program.limit_a
+        factor = np.ones_like(length)
+        np.divide(limit, length, out=factor, where=length > np.maximum(limit + allowed_a, INSIDE_A))
+        shrink: Floats = factor.min(axis=1, initial=1.0, keepdims=True)
+        return shrink
+
+
+def _is_proven(best: _Point, bound: float) -> bool:
+    return best.status == HighsModelStatus.kOptimal and best.cost - bound <= GAP * abs(best.cost)
+
+
+def _without_answer(status: HighsModelStatus) -> Outcome:
+    return Outcome.TIMED_OUT if status == HighsModelStatus.kTimeLimit else Outcome.FAILED
