@@ -113,7 +113,9 @@ def _decoder(hint: object, where: str) -> _Decode:
     if get_origin(hint) is tuple:
         return _sequence(hint, where)
     if isinstance(hint, type):
-        if hint in _SCALARS:
+        if hint is float:
+            return _number(where)
+        if hint is int or hint is str:
             return _scalar(hint, where)
         if issubclass(hint, Enum):
             return _choice(hint, where)
@@ -122,18 +124,23 @@ def _decoder(hint: object, where: str) -> _Decode:
     raise TypeError(f"{where}: no codec for {hint}")
 
 
-_SCALARS: Mapping[type, tuple[tuple[type, ...], str]] = {
-    float: ((float, int), "a number"),
-    int: ((int,), "an integer"),
-    str: ((str,), "text"),
-}
+def _number(where: str) -> _Decode:
+    def decode_number(value: object) -> float:
+        if type(value) is not float and type(value) is not int:
+            raise _misfit(where, "a number", value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise StoreError(f"{where}: a number too large") from error
+
+    return decode_number
 
 
-def _scalar(hint: type[Any], where: str) -> _Decode:
-    allowed, expected = _SCALARS[hint]
+def _scalar(hint: type[int | str], where: str) -> _Decode:
+    expected = "an integer" if hint is int else "text"
 
-    def decode_scalar(value: object) -> object:
-        if type(value) not in allowed:
+    def decode_scalar(value: object) -> int | str:
+        if type(value) is not hint:
             raise _misfit(where, expected, value)
         return value
 

@@ -27,6 +27,7 @@ _SQLITE_ERRORS = {
     "SQLITE_FULL": "cannot grow: the disk is full",
     "SQLITE_CANTOPEN": "cannot be opened: its folder must exist and be ours to write",
     "SQLITE_READONLY": "is read-only",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "was written by another process meanwhile: only one may write",
     "SQLITE_IOERR": "cannot be read or written: the disk reports an error",
 }
 
@@ -69,8 +70,10 @@ def _explained(engine: Engine) -> Iterator[None]:
 def _in_words(url: URL, error: SQLAlchemyError) -> str:
     place = url.render_as_string(hide_password=True)
     cause = error.orig if isinstance(error, DBAPIError) else error
-    code = "_".join(getattr(cause, "sqlite_errorname", "").split("_")[:2])
-    return f"{place} {_SQLITE_ERRORS[code]}" if code in _SQLITE_ERRORS else f"{place}: {' '.join(str(cause).split())}"
+    name = getattr(cause, "sqlite_errorname", "")
+    # Extended names such as SQLITE_IOERR_WRITE begin with their family's.
+    known = [words for code, words in _SQLITE_ERRORS.items() if name.startswith(code)]
+    return f"{place} {known[0]}" if known else f"{place}: {' '.join(str(cause).split())}"
 
 
 def _sqlite(url: URL) -> Engine:

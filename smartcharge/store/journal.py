@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from threading import Lock
 from typing import TypeAlias
 
@@ -69,7 +70,12 @@ class SqlJournal:
     def append(self, event: Event) -> None:
         """Queue a fact, at once; raises StoreError, with nothing queued, for what cannot be written."""
         kind, body = encode(event)
-        self._queued.append(_Fact(self._appended + 1, event, kind, body))
+        # One fact that cannot be read would stop every later load, so it is read here, before it is queued;
+        # and the tables are fed with just what a replay would see.
+        as_read = decode(kind, body)
+        if isnan(as_read.at_s):
+            raise StoreError(f"{event!r} has no time")
+        self._queued.append(_Fact(self._appended + 1, as_read, kind, body))
         self._appended += 1
 
     def snapshot(self, body: str) -> None:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from smartcharge.events import Metered, TransactionStarted
+from smartcharge.model import EvseId, StationId
+from smartcharge.store import open_store
+
+WRITER = Path(__file__).with_name("killed_writer.py")
+ROUNDS = 6
+
+
+def promises_until_killed(url: str, seed: int) -> list[tuple[str, ...]]:
+    """Run the writer, kill it somewhere after a random number of promises, return all that it made."""
+    patience = random.Random(seed).randint(1, 60)
+    with subprocess.Popen([sys.executable, WRITER, url, str(seed)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline() for _ in range(patience)]
+        writer.kill()
+        lines += writer.stdout.readlines()
+    assert writer.returncode == -9
+    # A last line without its end was cut off by the kill.
+    return [tuple(line.split()) for line in lines if line.endswith("\n")]
+
+
+class TestKillAtAnyMoment:
+    def test_every_promise_is_kept_and_what_is_there_is_a_prefix(self, file_url: str) -> None:
+        last, given_out = -1, dict[int, int]()
+        for seed in range(ROUNDS):
+            for promise in promises_until_killed(file_url, seed):
+                match promise:
+                    case ("journal", number):
+                        last = int(number)
+                    case ("ledger", start, number):
+                        given_out[int(start)] = int(number)
+                    case _:
+                        raise AssertionError(promise)
+            assert len(set(given_out.values())) == len(given_out), "a number was given out twice"
+            last = asyncio.run(self.written(file_url, last, given_out))
+        assert last > 0
+        assert len(given_out) > ROUNDS
+
+    async def written(self, url: str, last: int, given_out: dict[int, int]) -> int:
+        """Check what is there against what was promised; return the number of the last fact."""
+        async with open_store(url) as store:
+            facts = list(store.journal.load())
+            assert [fact.at_s for fact in facts] == list(range(len(facts)))
+            assert len(facts) > last
+            for start, number in given_out.items():
+                assert await store.ledger.transaction_number(StationId("S"), 1, float(start), "tag") == number
+            started = [fact.transaction_id for fact in facts if isinstance(fact, TransactionStarted)]
+            known = await store.history.transactions(0.0, float("inf"))
+            assert [transaction.transaction_id for transaction in known] == started
+            for evse in {EvseId(f"evse-{n}") for n in range(5)}:
+                metered = [fact for fact in facts if isinstance(fact, Metered) and fact.evse == evse]
+                assert await store.history.readings(evse, 0.0, float("inf")) == metered
+            return len(facts) - 1
