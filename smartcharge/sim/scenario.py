@@ -1,0 +1,105 @@
+"""What is done to a simulated site besides cars: grid limits that come and go, and faults."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from smartcharge.errors import ConfigError
+
+
+class FaultKind(Enum):
+    """What can be made to fail."""
+
+    STATION_SILENT = "station-silent"
+    """Its connection stands, nothing is sent or answered; it goes on by its profiles."""
+    STATION_DEAD = "station-dead"
+    """It loses power, and boots anew when the fault ends."""
+    STATION_IGNORES_PROFILE = "station-ignores-profile"
+    """It accepts every profile and offers its maximum."""
+    ANSWER_LOST = "answer-lost"
+    """It follows what it is told, but its answers do not arrive."""
+    METER_FROZEN = "meter-frozen"
+    """The meter of a station, or of a circuit, repeats its last figures."""
+    BROKER_DOWN = "broker-down"
+    CONTROLLER_KILLED = "controller-killed"
+    """The controller stops without a word, and starts again from its journal when the fault ends."""
+    LIMIT_STALE = "limit-stale"
+    """The grid operator's messages stop."""
+
+
+class _Timed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    day: Annotated[int, Field(ge=1)] = 1
+    """Day of the simulation, from 1."""
+    at: time
+    """Local time of day."""
+
+    @property
+    def after_s(self) -> float:
+        """Return the seconds from the first midnight of the simulation."""
+        return (self.day - 1) * 86400.0 + self.at.hour * 3600.0 + self.at.minute * 60.0 + self.at.second
+
+
+class Fault(_Timed):
+    """Something that fails for a while."""
+
+    kind: FaultKind
+    target: str | None = None
+    """Station or circuit; None picks a station that has a car then."""
+    duration_s: Annotated[float, Field(gt=0)]
+
+
+class GridStep(_Timed):
+    """A grid limit from some time on; `share` 1 with nothing else lifts it."""
+
+    circuit: str | None = None
+    """None is the grid connection."""
+    share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the circuit's rating on each phase."""
+    power_w: Annotated[float, Field(ge=0)] | None = None
+    duration_s: Annotated[float, Field(gt=0)] | None = None
+    """How long it lasts before it is lifted; None until the end."""
+
+    @model_validator(mode="after")
+    def _one_value(self) -> GridStep:
+        if (self.share is None) == (self.power_w is None):
+            raise ValueError("give either share or power_w")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything that is done to a site besides cars."""
+
+    limits: tuple[GridStep, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limits: tuple[GridStep, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Return the scenario in a TOML file; raises ConfigError naming file, key and reason of every error."""
+    try:
+        with path.open("rb") as file:
+            parsed = _File.model_validate(tomllib.load(file))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValidationError as error:
+        lines = (f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError("\n".join(lines)) from error
+    return Scenario(limits=parsed.limits, faults=parsed.faults)
