@@ -205,8 +205,11 @@ class Session:
         return self._remember(call.id, _frame(MessageType.CALL_RESULT, call.id, payload))
 
     def refuse(self, call: CallReceived, code: ErrorCode, description: str) -> str:
-        """Return the CALLERROR frame for a call."""
-        return self._remember(call.id, self._error(call.id, code, description))
+        """Return the CALLERROR frame for a call; after an internal error a retry is handled afresh."""
+        reply = self._error(call.id, code, description)
+        if code is ErrorCode.INTERNAL:
+            self._seen.pop(call.id, None)
+        return self._remember(call.id, reply)
 
     def receive(self, frame: str | bytes) -> Received:
         """Return what a frame means; never raises, whatever the peer sends."""

@@ -274,7 +274,7 @@ class TestNothingRaises:
             "[-9e99]",
             "[2e0]",
             "\x00",
-            "�",
+            "\ud800",
         ],
         ids=range(8),
     )

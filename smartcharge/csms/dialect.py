@@ -1,0 +1,166 @@
+"""What the two OCPP versions have in common for a server: translation, and what is remembered of a station."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from smartcharge.csms.metering import Meters, finite
+from smartcharge.csms.rpc import CallReceived, ErrorCode
+from smartcharge.csms.schemas import parse_time_s
+from smartcharge.errors import ProtocolViolation
+from smartcharge.events import Event, FaultCleared, FaultRaised, Metered, StationLearnt
+from smartcharge.model import Evse, EvseId, Station, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from smartcharge.csms.metering import Sample
+    from smartcharge.csms.requests import Request
+    from smartcharge.csms.schemas import Payload, Version
+
+logger = logging.getLogger(__name__)
+
+_REMEMBERED_TRANSACTIONS = 256
+LIVE_S = 120.0
+"""A sample older than this, or than two meter intervals, is not what flows now [s]."""
+
+
+class CannotHandle(ProtocolViolation):
+    """A call fits its schema but cannot be acted on; the station is told with a CALLERROR."""
+
+    def __init__(self, code: ErrorCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a station's call comes to: facts first, then, once they are stored, the reply."""
+
+    reply: Payload
+    events: tuple[Event, ...] = ()
+    follow_up: tuple[Request, ...] = ()
+    """What to ask the station because of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An action with its payload, ready for `Session.call`."""
+
+    action: str
+    payload: Payload
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction that a station told of."""
+
+    evse: EvseId
+    is_over: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What is remembered of a station beyond one connection."""
+
+    station: Station
+    timing: Timing
+    transactions: OrderedDict[str, Transaction] = field(default_factory=OrderedDict)
+    faults: dict[EvseId, set[str]] = field(default_factory=dict)
+    meters: Meters = field(default_factory=Meters)
+    learnt: StationLearnt | None = None
+
+    def evse(self, number: int) -> Evse | None:
+        """Return the EVSE of a number, or None (and a line in the log) if the site file has none."""
+        found = next((evse for evse in self.station.evses if evse.number == number), None)
+        if found is None and number != 0:
+            logger.warning("%s: EVSE %d is not in the site file", self.station.id, number)
+        return found
+
+    def needed_evse(self, number: int) -> Evse:
+        """Return the EVSE of a number; raises CannotHandle if the site file has none."""
+        evse = self.evse(number)
+        if evse is None:
+            raise CannotHandle(ErrorCode.PROPERTY, f"connector or EVSE {number} is not known here")
+        return evse
+
+    def evse_of(self, transaction_id: str) -> EvseId | None:
+        """Return where a transaction runs or ran; a station with one EVSE leaves no doubt."""
+        if transaction_id in self.transactions:
+            return self.transactions[transaction_id].evse
+        return self.station.evses[0].id if len(self.station.evses) == 1 else None
+
+    def remember(self, transaction_id: str, evse: EvseId, *, is_over: bool = False) -> None:
+        """Note that a transaction runs, or is over, on an EVSE."""
+        self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over)
+        self.transactions.move_to_end(transaction_id)
+        if len(self.transactions) > _REMEMBERED_TRANSACTIONS:
+            self.transactions.popitem(last=False)
+
+    def is_over(self, transaction_id: str) -> bool:
+        """Tell whether a transaction was seen to end."""
+        transaction = self.transactions.get(transaction_id)
+        return transaction is not None and transaction.is_over
+
+    def is_live(self, taken_s: float, now_s: float) -> bool:
+        """Tell whether a sample shows what flows now, rather than what was queued while offline."""
+        return now_s - taken_s <= max(LIVE_S, 2.0 * self.timing.meter_interval_s)
+
+    def faults_now(self, evse: EvseId, fault: FaultRaised | None, now_s: float) -> Iterator[Event]:
+        """Yield what changed: a station has one fault on a connector, the newest replaces the last."""
+        known = self.faults.setdefault(evse, set())
+        for code in sorted(known - ({fault.code} if fault else set())):
+            known.discard(code)
+            yield FaultCleared(at_s=now_s, evse=evse, code=code)
+        if fault is not None:
+            known.add(fault.code)
+            yield fault
+
+    def readings(
+        self, evse: Evse, moments: Iterable[tuple[float, list[Sample]]], now_s: float, *, is_offline: bool = False
+    ) -> tuple[Metered, ...]:
+        """Return the readings of an EVSE from samples by the time they were taken [s since 1970]."""
+        found: list[Metered] = []
+        for taken_s, samples in moments:
+            is_live = not is_offline and self.is_live(taken_s, now_s)
+            reading = self.meters.read(evse, samples, taken_s=taken_s, now_s=now_s, is_live=is_live)
+            found += [] if reading is None else [reading]
+        return tuple(found)
+
+
+class Dialect(Protocol):
+    """One OCPP version, seen from the server: translation only, no connection."""
+
+    version: Version
+    handles: frozenset[str]
+    """The actions of stations that are understood."""
+
+    async def translate(self, call: CallReceived, now_s: float) -> Answer:
+        """Return what a station's call comes to; raises CannotHandle, or StoreError from the ledger."""
+
+    def call(self, request: Request, now_s: float) -> Call:
+        """Return a request as this version words it when sent now."""
+
+    def provisioning(self) -> tuple[Request, ...]:
+        """Return what every station is asked after it came: first what it can do, then what it shall do."""
+
+    def learnt(self, answer: Payload, now_s: float) -> StationLearnt:
+        """Return what a station told of itself in answer to ReadSettings."""
+
+    def has_transaction_id(self, transaction_id: str | None) -> bool:
+        """Tell whether this version can name such a transaction in a profile."""
+
+
+def time_or_now_s(text: str, now_s: float) -> float:
+    """Return a station's timestamp [s since 1970], or now if it tells nothing."""
+    time_s = parse_time_s(text)
+    return now_s if time_s is None else time_s
+
+
+def whole(text: str | None) -> int | None:
+    """Return the whole number in a setting, or None if there is none."""
+    number = finite(text)
+    return None if number is None else int(number)

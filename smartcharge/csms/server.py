@@ -1,0 +1,228 @@
+"""The OCPP server: 1.6J and 2.0.1 on one port, chosen by the WebSocket subprotocol.
+
+Who is admitted, by what its handshake asks for:
+
+=============================================  ====
+a path that does not end in a station's id     404
+a wrong or missing Basic password              401
+no subprotocol of ours, or none at all         400
+an id whose other connection is alive          409
+=============================================  ====
+
+OCPP-J 1.6 (3.2) would rather complete the handshake and close at once when no subprotocol fits; the
+HTTP answer says why, which such a close cannot.  A connection that went dead gives way to a new one
+of the same station once it leaves a ping unanswered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from websockets.asyncio.server import serve
+from websockets.typing import Subprotocol
+
+from smartcharge.clock import now_s
+from smartcharge.csms.dialect import Dialect, Memory
+from smartcharge.csms.rpc import MAX_FRAME, clip
+from smartcharge.csms.schemas import Version
+from smartcharge.csms.station import Link
+from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
+from smartcharge.csms.v201 import Dialect201
+from smartcharge.errors import Unreachable
+from smartcharge.events import Unanswered
+from smartcharge.model import Control, Site, Station, StationId
+
+if TYPE_CHECKING:
+    import ssl
+
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request as HttpRequest
+    from websockets.http11 import Response
+
+    from smartcharge.control.state import State
+    from smartcharge.csms.requests import Request
+    from smartcharge.csms.schemas import Payload
+    from smartcharge.events import Commanded, Event
+    from smartcharge.ports import Emit, Ledger
+
+logger = logging.getLogger(__name__)
+
+_PREFERRED = (Version.V201, Version.V16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What of the server rarely differs from site to site."""
+
+    ssl: ssl.SSLContext | None = None
+    """For wss:// (OCPP security profile 2); with client certificates required, profile 3."""
+    ping_interval_s: float | None = 20.0
+    """WebSocket pings find dead connections; None sends none, as in simulated time, which jumps."""
+    max_frame: int = MAX_FRAME
+    """Largest message that is read [characters]; a larger one is answered with an error."""
+    max_transport: int = 1 << 20
+    """Largest message that is received at all [bytes]; a larger one ends the connection (1009)."""
+
+
+class Csms:
+    """A charging station management system for the OCPP stations of one site."""
+
+    def __init__(
+        self, site: Site, ledger: Ledger, host: str = "127.0.0.1", port: int = 0, options: Options | None = None
+    ) -> None:
+        self.port = port
+        """The port; 0 takes a free one, which stands here once the server is ready."""
+        self._host = host
+        self._options = options or Options()
+        self._ledger = ledger
+        self._stations = {s.id: s for s in site.stations if s.control is Control.OCPP}
+        self._station_of = {evse.id: s.id for s in self._stations.values() for evse in s.evses}
+        self._memories = {s.id: Memory(station=s, timing=site.timing) for s in self._stations.values()}
+        self._links: dict[StationId, Link] = {}
+        self._unsent: asyncio.Queue[Event] = asyncio.Queue()
+        self._ready = asyncio.Event()
+        self._emit: Emit | None = None
+
+    @property
+    def name(self) -> str:
+        """Name it in logs and faults."""
+        return "ocpp"
+
+    def stations(self) -> frozenset[StationId]:
+        """Return the stations that are commanded over OCPP."""
+        return frozenset(self._stations)
+
+    def resume(self, state: State) -> None:
+        """Take over, before `run`, which transactions run and which faults stand from the state on disk.
+
+        Stations name neither again: a StopTransaction of 1.6 does not say where, a NoError not what ended.
+        """
+        for name, evse in state.evses.items():
+            station = self._station_of.get(name)
+            if station is None:
+                continue
+            memory = self._memories[station]
+            memory.faults[name] = set(evse.faults) & STATION_FAULTS
+            if evse.session is not None and evse.session.transaction_id is not None:
+                memory.remember(evse.session.transaction_id, name)
+
+    async def ready(self) -> int:
+        """Return the port once stations can connect."""
+        await self._ready.wait()
+        return self.port
+
+    async def run(self, emit: Emit) -> None:
+        """Serve stations until cancelled."""
+        self._emit = emit
+        options = self._options
+        quiet = logging.getLogger(f"{__name__}.websocket")
+        quiet.setLevel(max(logging.INFO, logger.getEffectiveLevel()))  # its DEBUG would log passwords
+        try:
+            async with serve(
+                self._serve,
+                self._host,
+                self.port,
+                ssl=options.ssl,
+                subprotocols=[Subprotocol(version.value) for version in _PREFERRED],
+                process_request=self._admit,
+                compression=None,
+                max_size=options.max_transport,
+                ping_interval=options.ping_interval_s,
+                logger=quiet,
+            ) as server:
+                self.port = next(iter(server.sockets)).getsockname()[1]
+                self._ready.set()
+                while True:
+                    await emit(await self._unsent.get())
+        finally:
+            self._ready.clear()
+
+    def wish(self, command: Commanded) -> None:
+        """Replace what the station should be told; one that is not connected leaves it unanswered."""
+        station = self._station_of[command.evse]
+        link = self._links.get(station)
+        if command.transaction_id is not None and command.transaction_id not in self._memories[station].transactions:
+            self._memories[station].remember(command.transaction_id, command.evse)
+        if link is None or not link.wish(command):
+            self._unsent.put_nowait(Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse))
+
+    async def ask(self, station: StationId, request: Request) -> Payload:
+        """Send a request and return the station's answer; raises Unreachable or Refused."""
+        link = self._links.get(station)
+        if link is None:
+            raise Unreachable(f"{station} is not connected")
+        return await link.ask(request)
+
+    async def _serve(self, ws: ServerConnection) -> None:
+        """Serve one connection that was admitted."""
+        assert self._emit is not None
+        assert ws.request is not None
+        station = self._stations[_identity(ws.request.path)]
+        if station.id in self._links:  # two came at once
+            await ws.close(1008, "another connection of this station is open")
+            return
+        memory = self._memories[station.id]
+        link = Link(ws, memory, self._dialect(ws, memory), self._emit, max_frame=self._options.max_frame)
+        self._links[station.id] = link
+        logger.info("%s: connected with %s", station.id, ws.subprotocol)
+        try:
+            await link.run()
+        finally:
+            del self._links[station.id]
+
+    def _dialect(self, ws: ServerConnection, memory: Memory) -> Dialect:
+        match Version(ws.subprotocol):
+            case Version.V16:
+                return Dialect16(memory, self._ledger)
+            case Version.V201:
+                return Dialect201(memory)
+
+    async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
+        """Return why a handshake is refused, or None to admit it."""
+        name = _identity(request.path)
+        station = self._stations.get(name)
+        if station is None:
+            logger.warning("unknown station %s refused", clip(name))
+            return ws.respond(HTTPStatus.NOT_FOUND, "no such station\n")
+        if not _is_authorised(station, request.headers.get("Authorization", "")):
+            logger.warning("%s: refused: wrong or missing password", station.id)
+            response = ws.respond(HTTPStatus.UNAUTHORIZED, "wrong or missing password\n")
+            response.headers["WWW-Authenticate"] = 'Basic realm="smartcharge"'
+            return response
+        offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+        if not {text.strip() for text in offered.split(",")} & {version.value for version in Version}:
+            logger.warning("%s: refused: offers the subprotocols %s", station.id, clip(offered))
+            return ws.respond(HTTPStatus.BAD_REQUEST, "offer the WebSocket subprotocol ocpp2.0.1 or ocpp1.6\n")
+        link = self._links.get(station.id)
+        if link is not None and await link.is_alive():
+            logger.warning("%s: refused: its other connection is alive", station.id)
+            return ws.respond(HTTPStatus.CONFLICT, "another connection of this station is alive\n")
+        if link is not None:
+            await link.drop()
+        return None
+
+
+def _identity(path: str) -> StationId:
+    """Return the station id at the end of a path such as ``/ocpp/DE*123``."""
+    return StationId(unquote(path.partition("?")[0].rpartition("/")[2]))
+
+
+def _is_authorised(station: Station, authorization: str) -> bool:
+    """Tell whether a handshake carries the station's id and password (OCPP security profile 1)."""
+    if station.password is None:
+        return True
+    scheme, _, credentials = authorization.partition(" ")
+    try:
+        given = base64.b64decode(credentials.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    expected = f"{station.id}:{station.password}".encode()
+    return scheme.lower() == "basic" and hmac.compare_digest(given, expected)

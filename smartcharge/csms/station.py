@@ -1,0 +1,356 @@
+"""One connected station: its messages answered in order, our commands sent one at a time.
+
+Two tasks share a connection.  The *reader* answers what the station says; it never waits for the
+station.  The *commander* sends what the controller wishes, and what every station is asked after it
+came; it waits for one answer at a time.  A `Mailbox` between the controller and the commander keeps
+only the newest wish for each EVSE and kind: one that was superseded before it was sent was never
+sent, and no event tells of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, assert_never
+
+from websockets.exceptions import ConnectionClosed
+
+from smartcharge.clock import now_s
+from smartcharge.csms.dialect import CannotHandle
+from smartcharge.csms.requests import ReadSettings, Request, SetProfile, refusal
+from smartcharge.csms.rpc import (
+    CallReceived,
+    ErrorCode,
+    ErrorReceived,
+    Garbled,
+    Malformed,
+    ResultReceived,
+    Session,
+    clip,
+)
+from smartcharge.errors import Refused, StoreError, Unreachable
+from smartcharge.events import (
+    Accepted,
+    Commanded,
+    ProfileKind,
+    Rejected,
+    StationOffline,
+    StationOnline,
+    Unanswered,
+)
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from websockets.asyncio.server import ServerConnection
+
+    from smartcharge.csms.dialect import Dialect, Memory
+    from smartcharge.csms.schemas import Payload
+    from smartcharge.model import Evse, EvseId
+    from smartcharge.ports import Emit
+
+    Reply: TypeAlias = ResultReceived | ErrorReceived | Garbled | None
+
+logger = logging.getLogger(__name__)
+
+SILENT_HEARTBEATS = 2.5
+"""A station that says nothing for this many heartbeat intervals is gone."""
+PING_S = 3.0
+"""How long a connection may take to prove that it lives when the same station connects anew."""
+
+
+class Mailbox:
+    """The commands that wait to be sent: the newest for each EVSE and kind, in the order they were wished."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[EvseId, ProfileKind], Commanded] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._waiting
+
+    def has(self, evse: EvseId, kind: ProfileKind) -> bool:
+        """Tell whether a command of a kind waits for an EVSE."""
+        return (evse, kind) in self._waiting
+
+    def put(self, command: Commanded) -> None:
+        """Add a command at the end; an older one for the same EVSE and kind is forgotten."""
+        self._waiting.pop((command.evse, command.kind), None)
+        self._waiting[command.evse, command.kind] = command
+
+    def take(self) -> Commanded:
+        """Remove and return the command that was wished first."""
+        return self._waiting.pop(next(iter(self._waiting)))
+
+
+class Link:
+    """One connection of one station, from its handshake to its end."""
+
+    def __init__(self, ws: ServerConnection, memory: Memory, dialect: Dialect, emit: Emit, *, max_frame: int) -> None:
+        self.station = memory.station
+        self.ended = asyncio.Event()
+        self._ws = ws
+        self._memory = memory
+        self._dialect = dialect
+        self._emit = emit
+        self._session = Session(dialect.version, handles=dialect.handles, max_frame=max_frame)
+        self._mailbox = Mailbox()
+        self._to_ask: deque[Request] = deque(dialect.provisioning())
+        self._defaults: dict[EvseId, float] = {}
+        """Default profiles [A] that the station confirmed since it came or rebooted."""
+        self._work = asyncio.Event()
+        self._spoke = asyncio.Event()
+        self._calling = asyncio.Lock()
+        self._reply: asyncio.Future[Reply] | None = None
+        self._is_online = False
+        self._is_closed = False
+
+    async def run(self) -> None:
+        """Serve the station until its connection ends or it has been silent too long."""
+        reason = "internal error"
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._command(), name=f"commander {self.station.id}")
+                reason = await self._listen()
+                self._close()
+        finally:
+            self._close()
+            await self._go_offline(reason)
+
+    def wish(self, command: Commanded) -> bool:
+        """Take a command to be sent; False if the connection has ended and nothing can be sent."""
+        if self._is_closed:
+            return False
+        self._mailbox.put(command)
+        self._work.set()
+        return True
+
+    async def ask(self, request: Request) -> Payload:
+        """Send a request and return the station's answer.
+
+        Raises:
+            Unreachable: No answer in time, none that can be read, or the connection ended.
+            Refused: The station answered no.
+        """
+        match await self._call(request):
+            case ResultReceived(payload=payload):
+                if (reason := refusal(payload)) is not None:
+                    raise Refused(reason)
+                return payload
+            case ErrorReceived() as error:
+                raise Refused(f"{error.code}: {error.description}")
+            case Garbled(reason=reason):
+                raise Unreachable(f"unreadable answer: {reason}")
+            case None:
+                raise Unreachable(f"{self.station.id} does not answer")
+
+    async def is_alive(self) -> bool:
+        """Tell whether the other end still answers a ping."""
+        try:
+            async with asyncio.timeout(PING_S):
+                pong = await self._ws.ping()
+                await asyncio.shield(pong)
+        except (ConnectionClosed, TimeoutError):
+            return False
+        return True
+
+    async def drop(self) -> None:
+        """Cut a dead connection and return when everything about its end has been told."""
+        self._ws.transport.abort()
+        await self.ended.wait()
+
+    async def _listen(self) -> str:
+        """Handle what the station sends until nothing comes any more; return why."""
+        silence_s = SILENT_HEARTBEATS * self._memory.timing.heartbeat_s
+        while True:
+            try:
+                async with asyncio.timeout(silence_s):
+                    frame = await self._ws.recv()
+            except TimeoutError:
+                return f"silent for {silence_s:g} s"
+            except ConnectionClosed:
+                return f"connection closed ({self._ws.close_code})"
+            await self._receive(frame)
+
+    async def _receive(self, frame: str | bytes) -> None:
+        match self._session.receive(frame):
+            case CallReceived() as call:
+                await self._answer(call)
+            case ResultReceived() | ErrorReceived() | Garbled() as reply:
+                if self._reply is not None and not self._reply.done():
+                    self._reply.set_result(reply)
+            case Malformed(reason=reason, reply=answer):
+                logger.warning("%s: %s", self.station.id, clip(reason, 200))
+                if answer is not None:
+                    await self._send(answer)
+            case unexpected:
+                assert_never(unexpected)
+        self._spoke.set()
+
+    async def _answer(self, call: CallReceived) -> None:
+        """Handle a call; what is billed is stored before it is acknowledged (I8)."""
+        is_boot = call.action == "BootNotification"
+        if is_boot:
+            self._defaults.clear()
+        try:
+            await self._go_online()
+            answer = await self._dialect.translate(call, now_s())
+            for event in answer.events:
+                await self._emit(event)
+        except CannotHandle as error:
+            logger.warning("%s: %s: %s", self.station.id, call.action, error)
+            frame = self._session.refuse(call, error.code, str(error))
+        except StoreError as error:
+            logger.error("%s: %s is not acknowledged: %s", self.station.id, call.action, error)  # noqa: TRY400 - no traceback
+            frame = self._session.refuse(call, ErrorCode.INTERNAL, "it could not be stored, send it again")
+        else:
+            frame = self._session.answer(call, answer.reply)
+            self._to_ask.extend(answer.follow_up)
+        await self._send(frame)
+        if is_boot:
+            self._to_ask = deque(self._dialect.provisioning())
+        self._work.set()
+
+    async def _go_online(self) -> None:
+        """Tell that the station came, before anything that it says: its occupancy was unknown till then."""
+        if not self._is_online:
+            self._is_online = True
+            await self._emit(StationOnline(at_s=now_s(), station=self.station.id))
+
+    async def _go_offline(self, reason: str) -> None:
+        logger.info("%s: gone: %s", self.station.id, reason)
+        try:
+            if self._is_online:
+                await self._emit(StationOffline(at_s=now_s(), station=self.station.id, reason=reason))
+        finally:
+            self.ended.set()
+
+    async def _send(self, frame: str) -> None:
+        try:
+            await self._ws.send(frame)
+        except ConnectionClosed:
+            logger.info("%s: connection ended before an answer could be sent", self.station.id)
+
+    async def _command(self) -> None:
+        """Send what waits until the connection ends; then tell of every command that will not be sent."""
+        await self._wait_for_first_word()
+        while not self._is_closed:
+            if self._to_ask and (isinstance(self._to_ask[0], ReadSettings) or self._mailbox.is_empty):
+                await self._provide(self._to_ask.popleft())
+            elif not self._mailbox.is_empty:
+                await self._deliver(self._mailbox.take())
+            else:
+                self._work.clear()
+                await self._work.wait()
+        while not self._mailbox.is_empty:
+            command = self._mailbox.take()
+            await self._emit(Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse))
+
+    async def _wait_for_first_word(self) -> None:
+        """Let a station that boots say so first; one that reconnects without a word is asked (evcc #28540)."""
+        try:
+            async with asyncio.timeout(self._memory.timing.command_s):
+                await self._spoke.wait()
+        except TimeoutError:
+            await self._go_online()
+
+    async def _provide(self, request: Request) -> None:
+        """Ask a station what it can do, or set it up; a no is logged, and the station serves as it is."""
+        if isinstance(request, SetProfile) and self._mailbox.has(request.evse.id, request.kind):
+            return  # the controller's own wish for the same profile is next
+        match await self._call(request):
+            case ResultReceived(payload=payload):
+                reason = refusal(payload)
+                if reason is not None:
+                    logger.warning("%s: refuses %s: %s", self.station.id, type(request).__name__, clip(reason))
+                elif isinstance(request, ReadSettings):
+                    self._memory.learnt = self._dialect.learnt(payload, now_s())
+                    await self._emit(self._memory.learnt)
+                elif isinstance(request, SetProfile):
+                    self._defaults[request.evse.id] = request.limit_a
+            case reply:
+                logger.warning("%s: no to %s: %s", self.station.id, type(request).__name__, clip(reply, 200))
+
+    async def _deliver(self, command: Commanded) -> None:
+        """Send a command and tell what became of it."""
+        evse = next(evse for evse in self.station.evses if evse.id == command.evse)
+        outcome: Accepted | Rejected | Unanswered
+        if (reason := self._obstacle(command)) is not None:
+            outcome = _rejected(command, reason)
+        elif self._has_default(command):
+            outcome = Accepted(at_s=now_s(), command_id=command.command_id, evse=command.evse)
+        else:
+            outcome = _outcome(command, await self._call(_profile(evse, command)))
+            if isinstance(outcome, Accepted) and command.kind is ProfileKind.DEFAULT:
+                self._defaults[command.evse] = command.limit_a
+        await self._emit(outcome)
+
+    def _obstacle(self, command: Commanded) -> str | None:
+        """Return why a command is not even sent, or None if it can be."""
+        if command.expires_s is not None and command.expires_s - now_s() < 1.0:
+            return "expired before it could be sent"
+        if command.kind is ProfileKind.DEFAULT:
+            return None
+        transaction_id = command.transaction_id
+        if not self._dialect.has_transaction_id(transaction_id) or self._memory.is_over(transaction_id or ""):
+            return "no transaction"
+        return None
+
+    def _has_default(self, command: Commanded) -> bool:
+        """Tell whether the station confirmed this very default already: every profile wears its flash."""
+        is_default = command.kind is ProfileKind.DEFAULT and command.expires_s is None
+        return is_default and self._defaults.get(command.evse) == command.limit_a
+
+    async def _call(self, request: Request) -> Reply:
+        """Send a request when no other is outstanding; return its answer, or None if none came."""
+        async with self._calling:
+            if self._is_closed:
+                return None
+            call = self._dialect.call(request, now_s())
+            self._reply = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(self._memory.timing.command_s):
+                    await self._ws.send(self._session.call(call.action, call.payload))
+                    return await self._reply
+            except (ConnectionClosed, TimeoutError):
+                return None
+            finally:
+                self._session.give_up()
+                self._reply = None
+
+    def _close(self) -> None:
+        """End what waits for the station, which will not speak again."""
+        self._is_closed = True
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(None)
+        self._spoke.set()
+        self._work.set()
+
+
+def _profile(evse: Evse, command: Commanded) -> SetProfile:
+    return SetProfile(
+        evse=evse,
+        kind=command.kind,
+        limit_a=command.limit_a,
+        expires_s=command.expires_s,
+        transaction_id=command.transaction_id if command.kind is ProfileKind.TRANSACTION else None,
+    )
+
+
+def _outcome(command: Commanded, reply: Reply) -> Accepted | Rejected | Unanswered:
+    match reply:
+        case ResultReceived(payload=payload):
+            reason = refusal(payload)
+            if reason is not None:
+                return _rejected(command, reason)
+            return Accepted(at_s=now_s(), command_id=command.command_id, evse=command.evse)
+        case ErrorReceived():
+            return _rejected(command, f"{reply.code}: {reply.description}")
+        case Garbled() | None:
+            return Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse)
+
+
+def _rejected(command: Commanded, reason: str) -> Rejected:
+    return Rejected(at_s=now_s(), command_id=command.command_id, evse=command.evse, reason=reason)

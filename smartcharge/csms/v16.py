@@ -1,0 +1,290 @@
+"""OCPP 1.6J, translation only: what stations say becomes events, what we ask becomes payloads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from ocpp.v16.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus, RegistrationStatus
+
+from smartcharge.csms.dialect import Answer, Call, CannotHandle, Memory, time_or_now_s, whole
+from smartcharge.csms.metering import CURRENT, ENERGY, MAX_REGISTER_WH, POWER, SOC, Sample, finite
+from smartcharge.csms.requests import (
+    ClearProfiles,
+    GetSchedule,
+    ReadSettings,
+    RemoteStart,
+    RemoteStop,
+    Request,
+    SetProfile,
+    Trigger,
+    WriteSetting,
+    profile_id,
+    rate_unit,
+    schedule,
+)
+from smartcharge.csms.rpc import CallReceived, ErrorCode
+from smartcharge.csms.schemas import Payload, Version, format_time
+from smartcharge.events import (
+    Charging,
+    ChargingChanged,
+    Event,
+    FaultRaised,
+    Plugged,
+    ProfileKind,
+    StationBooted,
+    StationLearnt,
+    TransactionEnded,
+    TransactionStarted,
+    Unplugged,
+)
+from smartcharge.model import Evse, Wiring
+
+if TYPE_CHECKING:
+    from smartcharge.ports import Ledger
+
+logger = logging.getLogger(__name__)
+
+Handler: TypeAlias = Callable[[Payload, float], Awaitable[Answer]]
+
+RATE_UNIT = "ChargingScheduleAllowedChargingRateUnit"
+STACK_LEVEL = "ChargeProfileMaxStackLevel"
+MAX_PERIODS = "ChargingScheduleMaxPeriods"
+
+_STATIC: Mapping[str, Payload] = {
+    "DataTransfer": {"status": "UnknownVendorId"},
+    "DiagnosticsStatusNotification": {},
+    "FirmwareStatusNotification": {},
+    "LogStatusNotification": {},
+    "SecurityEventNotification": {},
+    "SignCertificate": {"status": "Rejected"},
+    "SignedFirmwareStatusNotification": {},
+}
+"""Calls with nothing in them for the controller."""
+
+_OCCUPIED: Mapping[str, Charging | None] = {
+    ChargePointStatus.preparing.value: None,
+    ChargePointStatus.charging.value: Charging.CHARGING,
+    ChargePointStatus.suspended_ev.value: Charging.SUSPENDED_EV,
+    ChargePointStatus.suspended_evse.value: Charging.SUSPENDED_EVSE,
+    ChargePointStatus.finishing.value: None,
+}
+STATION_FAULTS = frozenset(code.value for code in ChargePointErrorCode)
+"""The codes that a station raises and clears; others in the state were derived by the controller."""
+_FREE = frozenset({ChargePointStatus.available.value, ChargePointStatus.reserved.value})
+
+
+class Dialect16:
+    """OCPP 1.6J, seen from the server."""
+
+    version = Version.V16
+
+    def __init__(self, memory: Memory, ledger: Ledger) -> None:
+        self._memory = memory
+        self._ledger = ledger
+        self._handlers: dict[str, Handler] = {
+            "Authorize": self._authorize,
+            "BootNotification": self._boot,
+            "Heartbeat": self._heartbeat,
+            "MeterValues": self._meter_values,
+            "StartTransaction": self._start_transaction,
+            "StatusNotification": self._status,
+            "StopTransaction": self._stop_transaction,
+        }
+        self.handles = frozenset(self._handlers) | frozenset(_STATIC)
+
+    async def translate(self, call: CallReceived, now_s: float) -> Answer:
+        """Return what a station's call comes to."""
+        handler = self._handlers.get(call.action)
+        return Answer(reply=_STATIC[call.action]) if handler is None else await handler(call.payload, now_s)
+
+    async def _boot(self, payload: Payload, now_s: float) -> Answer:
+        booted = StationBooted(
+            at_s=now_s,
+            station=self._memory.station.id,
+            vendor=payload["chargePointVendor"],
+            model=payload["chargePointModel"],
+            firmware=payload.get("firmwareVersion"),
+            serial=payload.get("chargePointSerialNumber"),
+        )
+        reply = {
+            "currentTime": format_time(now_s),
+            "interval": self._memory.timing.heartbeat_s,
+            "status": RegistrationStatus.accepted.value,
+        }
+        return Answer(reply=reply, events=(booted,))
+
+    async def _heartbeat(self, _: Payload, now_s: float) -> Answer:
+        return Answer(reply={"currentTime": format_time(now_s)})
+
+    async def _authorize(self, _: Payload, __: float) -> Answer:
+        return Answer(reply={"idTagInfo": _ACCEPTED})
+
+    async def _status(self, payload: Payload, now_s: float) -> Answer:
+        number = int(payload["connectorId"])
+        evse = self._memory.evse(number)
+        if number != 0:
+            return Answer(reply={}, events=() if evse is None else tuple(self._evse_status(evse, payload, now_s)))
+        # Connector 0 is the whole station: its faults are those of every EVSE, its occupancy is nobody's.
+        faults = [e for evse in self._memory.station.evses for e in self._faults(evse, payload, now_s)]
+        return Answer(reply={}, events=tuple(faults))
+
+    def _evse_status(self, evse: Evse, payload: Payload, now_s: float) -> list[Event]:
+        status = payload["status"]
+        events: list[Event] = []
+        if status in _FREE:
+            events.append(Unplugged(at_s=now_s, evse=evse.id))
+        elif status in _OCCUPIED:
+            events.append(Plugged(at_s=now_s, evse=evse.id))
+            if (charging := _OCCUPIED[status]) is not None:
+                events.append(ChargingChanged(at_s=now_s, evse=evse.id, state=charging))
+        return events + self._faults(evse, payload, now_s)
+
+    def _faults(self, evse: Evse, payload: Payload, now_s: float) -> list[Event]:
+        code, is_faulted = payload["errorCode"], payload["status"] == ChargePointStatus.faulted
+        if code == ChargePointErrorCode.no_error:
+            code = ChargePointErrorCode.other_error.value if is_faulted else None
+        said = [payload[key] for key in ("info", "vendorErrorCode") if payload.get(key)]
+        detail = ": ".join(said if is_faulted else ["warning", *said])
+        fault = None if code is None else FaultRaised(at_s=now_s, evse=evse.id, code=code, detail=detail)
+        return list(self._memory.faults_now(evse.id, fault, now_s))
+
+    async def _start_transaction(self, payload: Payload, now_s: float) -> Answer:
+        evse = self._memory.needed_evse(int(payload["connectorId"]))
+        started_s = time_or_now_s(payload["timestamp"], now_s)
+        number = await self._ledger.transaction_number(
+            self._memory.station.id, evse.number, started_s, payload["idTag"]
+        )
+        self._memory.remember(str(number), evse.id)
+        started = TransactionStarted(
+            at_s=now_s,
+            evse=evse.id,
+            transaction_id=str(number),
+            id_token=payload["idTag"],
+            meter_wh=_register_wh(payload["meterStart"]),
+        )
+        reply = {"transactionId": number, "idTagInfo": _ACCEPTED}
+        return Answer(reply=reply, events=(started,), follow_up=self._recheck(evse, started_s, now_s))
+
+    async def _stop_transaction(self, payload: Payload, now_s: float) -> Answer:
+        transaction_id = str(int(payload["transactionId"]))
+        name = self._memory.evse_of(transaction_id)
+        if name is None:
+            # Refused, not dropped: the station keeps it and tries again.
+            raise CannotHandle(ErrorCode.INTERNAL, f"transaction {transaction_id} is not known here")
+        evse = next(e for e in self._memory.station.evses if e.id == name)
+        self._memory.remember(transaction_id, name, is_over=True)
+        ended = TransactionEnded(
+            at_s=now_s,
+            evse=name,
+            transaction_id=transaction_id,
+            meter_wh=_register_wh(payload["meterStop"]),
+            reason=payload.get("reason"),
+        )
+        reply: Payload = {"idTagInfo": _ACCEPTED} if "idTag" in payload else {}
+        ended_s = time_or_now_s(payload["timestamp"], now_s)
+        return Answer(reply=reply, events=(ended,), follow_up=self._recheck(evse, ended_s, now_s))
+
+    def _recheck(self, evse: Evse, happened_s: float, now_s: float) -> tuple[Request, ...]:
+        """Return the question whether a car is there now, if what is told happened long ago."""
+        return () if self._memory.is_live(happened_s, now_s) else (Trigger(message="StatusNotification", evse=evse),)
+
+    async def _meter_values(self, payload: Payload, now_s: float) -> Answer:
+        evse = self._memory.evse(int(payload["connectorId"]))
+        if evse is None:
+            return Answer(reply={})
+        moments = ((time_or_now_s(m["timestamp"], now_s), _samples(m["sampledValue"])) for m in payload["meterValue"])
+        return Answer(reply={}, events=self._memory.readings(evse, moments, now_s))
+
+    def call(self, request: Request, now_s: float) -> Call:  # noqa: PLR0911 - one return a request
+        """Return a request as 1.6 words it when sent now."""
+        match request:
+            case SetProfile():
+                return Call(action="SetChargingProfile", payload=self._profile(request, now_s))
+            case ClearProfiles():
+                payload = {"connectorId": request.evse.number, "chargingProfilePurpose": request.kind.value}
+                return Call(action="ClearChargingProfile", payload=payload)
+            case GetSchedule():
+                payload = {"connectorId": request.evse.number, "duration": request.duration_s}
+                return Call(action="GetCompositeSchedule", payload=payload)
+            case Trigger():
+                of_evse = {} if request.evse is None else {"connectorId": request.evse.number}
+                return Call(action="TriggerMessage", payload={"requestedMessage": request.message, **of_evse})
+            case ReadSettings():
+                return Call(action="GetConfiguration", payload={"key": list(request.names)} if request.names else {})
+            case WriteSetting():
+                return Call(action="ChangeConfiguration", payload={"key": request.name, "value": request.value})
+            case RemoteStart():
+                payload = {"connectorId": request.evse.number, "idTag": request.id_token}
+                return Call(action="RemoteStartTransaction", payload=payload)
+            case RemoteStop():
+                payload = {"transactionId": int(request.transaction_id)}
+                return Call(action="RemoteStopTransaction", payload=payload)
+            case _:
+                assert_never(request)
+
+    def _profile(self, request: SetProfile, now_s: float) -> Payload:
+        timing, learnt = self._memory.timing, self._memory.learnt
+        unit = None if learnt is None else learnt.rate_unit
+        profile: Payload = {
+            "chargingProfileId": profile_id(request.evse, request.kind),
+            "stackLevel": 0,  # some stations take no other (evcc #15493), and within a purpose we need one only
+            "chargingProfilePurpose": request.kind.value,
+            "chargingProfileKind": "Absolute",
+            "chargingSchedule": schedule(request, unit, now_s=now_s, margin_s=timing.margin_s),
+        }
+        if request.transaction_id is not None:
+            profile["transactionId"] = int(request.transaction_id)
+        return {"connectorId": request.evse.number, "csChargingProfiles": profile}
+
+    def has_transaction_id(self, transaction_id: str | None) -> bool:
+        """Tell whether it is a number, as 1.6 transactions are."""
+        return transaction_id is not None and transaction_id.isascii() and transaction_id.isdecimal()
+
+    def provisioning(self) -> tuple[Request, ...]:
+        """Return what every station is asked after it came."""
+        station, timing = self._memory.station, self._memory.timing
+        measurands = [CURRENT, POWER, ENERGY]
+        has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
+        return (
+            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS)),
+            *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
+            *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
+            WriteSetting(name="MeterValueSampleInterval", value=str(timing.meter_interval_s)),
+            WriteSetting(name="MeterValuesSampledData", value=",".join([*measurands, SOC] if has_dc else measurands)),
+            WriteSetting(name="HeartbeatInterval", value=str(timing.heartbeat_s)),
+        )
+
+    def learnt(self, answer: Payload, now_s: float) -> StationLearnt:
+        """Return what a station told of itself in answer to GetConfiguration."""
+        values = {item["key"]: item.get("value") for item in answer.get("configurationKey", [])}
+        return StationLearnt(
+            at_s=now_s,
+            station=self._memory.station.id,
+            rate_unit=rate_unit(values.get(RATE_UNIT)),
+            max_stack_level=whole(values.get(STACK_LEVEL)),
+            max_periods=whole(values.get(MAX_PERIODS)),
+        )
+
+
+_ACCEPTED = {"status": AuthorizationStatus.accepted.value}
+
+
+def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
+    return [
+        Sample(
+            measurand=value.get("measurand", ENERGY),
+            value=finite(value["value"]),
+            unit=value.get("unit"),
+            phase=value.get("phase"),
+            location=value.get("location"),
+        )
+        for value in sampled_values
+        if value.get("format") != "SignedData"
+    ]
+
+
+def _register_wh(value: float) -> float | None:
+    energy_wh = finite(value, MAX_REGISTER_WH)
+    return None if energy_wh is None or energy_wh < 0.0 else energy_wh
