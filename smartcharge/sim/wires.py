@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from smartcharge.model import CircuitId, Evse, Site, Transformer, Wiring
+from smartcharge.model import CircuitId, Evse, Phases, Site, Transformer, Wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Floats: TypeAlias = NDArray[np.float64]
 Complexes: TypeAlias = NDArray[np.complex128]
@@ -32,11 +32,16 @@ THIRTY_DEGREES = np.exp(1j * np.radians(30.0))
 class Wires:
     """The site's tree as matrices: phasor on every line per ampere of every load.
 
-    Lines count circuit by circuit in the order of the site file, three each: C circuits, 3 C lines.
+    A node is a circuit, or a station whose EVSEs share a rated supply.  Lines count node by node, three
+    each, the C circuits first in the order of the site file: N nodes, 3 N lines.
     """
 
     def __init__(self, site: Site) -> None:
         self.circuits: tuple[CircuitId, ...] = tuple(circuit.id for circuit in site.circuits)
+        rated = {station.id: Phases.all(station.rating_a) for station in site.stations if station.rating_a is not None}
+        self.nodes: tuple[str, ...] = (*self.circuits, *(f"station {name}" for name in rated))
+        self.rating_a: Floats = np.array([*(circuit.rating_a for circuit in site.circuits), *rated.values()], float)
+        """Continuous rating of every line [A], shape (N, 3)."""
         self._by_id = {circuit.id: circuit for circuit in site.circuits}
         hangs_on = {evse.id: station.circuit for station in site.stations for evse in station.evses}
         evses = site.evses
@@ -44,11 +49,11 @@ class Wires:
             phases: np.column_stack([self._of_evse(evse, hangs_on[evse.id], phases) for evse in evses])
             for phases in (1, 2, 3)
         }
-        """By phases used: phasor per ampere of EVSE e [A/A], shape (3 C, E)."""
+        """By phases used: phasor per ampere of EVSE e [A/A], shape (3 N, E)."""
         self.load_per_amp: Complexes = np.column_stack(
             [self._of_load(circuit.id, phase) for circuit in site.circuits for phase in range(3)]
         )
-        """Phasor per ampere of the uncontrolled load on a line [A/A], shape (3 C, 3 C)."""
+        """Phasor per ampere of the uncontrolled load on a line [A/A], shape (3 N, 3 C)."""
         self.is_below: Floats = np.array(
             [[float(circuit.id in self._up(hangs_on[evse.id])) for evse in evses] for circuit in site.circuits]
         )
@@ -71,26 +76,29 @@ class Wires:
         return path
 
     def _of_evse(self, evse: Evse, circuit: CircuitId, phases: int) -> Complexes:
-        """Return the phasors on all lines of one ampere drawn by an EVSE, shape (3 C,)."""
-        return self._spread(self._carried(_drawn(evse, phases), self._up(circuit)))
+        """Return the phasors on all lines of one ampere drawn by an EVSE, shape (3 N,)."""
+        current = _drawn(evse, phases)
+        own = f"station {evse.station}"
+        shared = [(own, current)] if own in self.nodes else []
+        return self._spread([*shared, *self._carried(current, self._up(circuit))])
 
     def _of_load(self, circuit: CircuitId, phase: int) -> Complexes:
         """Return the phasors of one ampere drawn on a circuit itself, on the grid's side of its transformer."""
         current = np.zeros(3, complex)
         current[phase] = VOLTS[phase]
-        return self._spread(iter([(circuit, current), *self._carried(current, self._up(circuit)[1:])]))
+        return self._spread([(circuit, current), *self._carried(current, self._up(circuit)[1:])])
 
-    def _carried(self, current: Complexes, path: list[CircuitId]) -> Iterator[tuple[CircuitId, Complexes]]:
+    def _carried(self, current: Complexes, path: list[CircuitId]) -> Iterator[tuple[str, Complexes]]:
         """Carry a current from below up a path, through every transformer on it."""
         for circuit in path:
             transformer = self._by_id[circuit].transformer
             current = current if transformer is None else _through(transformer, current)
             yield circuit, current
 
-    def _spread(self, carried: Iterator[tuple[CircuitId, Complexes]]) -> Complexes:
-        lines = np.zeros((len(self.circuits), 3), complex)
-        for circuit, current in carried:
-            lines[self.circuits.index(circuit)] += current
+    def _spread(self, carried: Iterable[tuple[str, Complexes]]) -> Complexes:
+        lines = np.zeros((len(self.nodes), 3), complex)
+        for node, current in carried:
+            lines[self.nodes.index(node)] += current
         return lines.reshape(-1)
 
 

@@ -2,7 +2,7 @@
 
 Between two changes currents only fall (a battery tapers); they rise at changes only.  Observers are
 therefore asked once for every instant at which something changed, after all changes of that instant,
-and whenever else they want to look.
+and at whatever other instant they asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import heapq
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from smartcharge.sim.loads import Load
-
-Look: TypeAlias = "Callable[[], float | None]"
-"""Look at the world as it is now; return when to look again even if nothing changes [s since 1970]."""
 
 
 class _Due(IntEnum):
@@ -96,7 +93,7 @@ class World:
         self.load_a: Floats = np.zeros(3 * len(self.wires.circuits))
         """Uncontrolled load on every line [A], shape (3 C,)."""
         self._due: list[tuple[float, _Due, int]] = []
-        self._looks: list[Look] = []
+        self._looks: list[Callable[[], None]] = []
         self._is_changed = True
         for circuit in self._loads:
             self._change_load(circuit)
@@ -158,9 +155,16 @@ class World:
         """Tell `listener` when the car at an EVSE comes, goes, follows another offer or is full."""
         self._bays[evse].listeners.append(listener)
 
-    def observe(self, look: Look) -> None:
+    def observe(self, look: Callable[[], None]) -> None:
         """Let `look` look at every instant at which something changed, before time goes on."""
         self._looks.append(look)
+
+    def look_at(self, at_s: float) -> None:
+        """Let the observers look at this instant too [s since 1970], even if nothing changes; now at the earliest."""
+        if at_s <= self.now_s:
+            self._is_changed = True
+        else:
+            self._push(at_s, _Due.LOOK, 0)
 
     # -- looking at it
 
@@ -173,16 +177,16 @@ class World:
         """Return what every EVSE's car draws [A per phase, AC], shape (E,)."""
         return self._start_a * np.exp(-self._decay_per_s * (self.now_s - self._since_s))
 
-    def ordered_a(self, evse: EvseId) -> float:
-        """Return what the station would offer if it obeyed [A per phase]."""
-        return self._bays[evse].ordered_a
+    def ordered_a(self) -> Floats:
+        """Return what every station would offer if it obeyed [A per phase], shape (E,)."""
+        return np.array([bay.ordered_a for bay in self._order])
 
     def offered_a(self, evse: EvseId) -> float:
         """Return what the station offers [A per phase]."""
         return self._bays[evse].offered_a
 
     def line_currents(self, drawn_a: Floats, load_a: Floats) -> Floats:
-        """Return the current on every line [A], shape (C, 3), if cars and loads drew this."""
+        """Return the current on every line [A], shape (N, 3), if cars and loads drew this."""
         lines: Floats = np.abs(self._per_amp @ drawn_a + self.wires.load_per_amp @ load_a)
         return lines.reshape(-1, 3)
 
@@ -193,7 +197,7 @@ class World:
 
     def circuit_currents(self) -> dict[CircuitId, Phases]:
         """Return the current through every circuit [A]."""
-        lines = self.line_currents(self.drawn_a(), self.load_a)
+        lines = self.line_currents(self.drawn_a(), self.load_a)[: len(self.wires.circuits)]
         return {circuit: Phases(*map(float, line)) for circuit, line in zip(self.wires.circuits, lines, strict=True)}
 
     def circuit_powers_w(self) -> dict[CircuitId, float]:
@@ -300,9 +304,7 @@ class World:
             return
         self._is_changed = False
         for look in self._looks:
-            again_s = look()
-            if again_s is not None:
-                self._push(max(again_s, self.now_s + 1e-3), _Due.LOOK, 0)
+            look()
 
     def _push(self, at_s: float, due: _Due, index: int) -> None:
         is_earliest = at_s < self.next_s

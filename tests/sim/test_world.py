@@ -154,6 +154,17 @@ class TestWires:
         alone = main_current(charging(at, {"A": 30.0})).l1
         assert main_current(charging(at, {"A": 30.0, "B": 10.0})).l1 == pytest.approx(alone + 10.0)
 
+    def test_a_shared_supply_carries_its_own_evses(self) -> None:
+        units = tuple(replace(evse(name), station=StationId("twin")) for name in "AB")
+        twin = Station(id=StationId("twin"), circuit=CircuitId("main"), evses=units, rating_a=40.0)
+        other = Station(id=StationId("C"), circuit=CircuitId("main"), evses=(evse("C"),))
+        at = Site(id="s", name="S", timezone="UTC", circuits=(circuit("main"),), stations=(twin, other))
+        world = charging(at, {"A": 10.0, "B": 12.0, "C": 7.0})
+        lines = world.line_currents(world.drawn_a(), world.load_a)
+        assert world.wires.nodes == ("main", "station twin")
+        assert lines == pytest.approx(np.array([[29.0] * 3, [22.0] * 3]))
+        assert world.wires.rating_a.tolist() == [[63.0] * 3, [40.0] * 3]
+
     def test_an_uncontrolled_load_stands_before_its_circuits_transformer(self) -> None:
         below = circuit("below", "main", Transformer(primary_v=480.0, secondary_v=208.0))
         at = site((circuit("main"), below), {"below": (evse("A"),)})
@@ -305,9 +316,10 @@ class TestObservers:
         world = World(flat(evse("A")), start_s=START_S)
         seen: list[float] = []
 
-        def look() -> float | None:
+        def look() -> None:
             seen.append(world.now_s - START_S)
-            return world.now_s + 1.0 if len(seen) < 4 else None
+            if len(seen) < 4:
+                world.look_at(world.now_s + 1.0)
 
         world.observe(look)
         world.advance(START_S + 100)
