@@ -1,7 +1,7 @@
 """What survives: the journal of facts, transaction numbers, transactions and readings, in SQLite.
 
 Read in this order: `codec` (a fact as text), `schema` (the tables and how old ones become new),
-`engine` (the database and what can go wrong with it), `journal`, `transactions`, `store`.
+`engine` (the database and what can go wrong with it), `journal`, `transactions`, `ledger`, `store`.
 """
 
 from smartcharge.store.journal import SqlJournal

@@ -27,7 +27,6 @@ _SQLITE_ERRORS = {
     "SQLITE_FULL": "cannot grow: the disk is full",
     "SQLITE_CANTOPEN": "cannot be opened: its folder must exist and be ours to write",
     "SQLITE_READONLY": "is read-only",
-    "SQLITE_CONSTRAINT_PRIMARYKEY": "was written by another process meanwhile: only one may write",
     "SQLITE_IOERR": "cannot be read or written: the disk reports an error",
 }
 

@@ -10,7 +10,7 @@ from math import isnan
 from threading import Lock
 from typing import TypeAlias
 
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from smartcharge.errors import StoreError
 from smartcharge.events import Event
@@ -160,6 +160,7 @@ class SqlJournal:
             facts = [entry for entry in new if isinstance(entry, _Fact)]
             snapshots = [entry for entry in new if isinstance(entry, _Snapshot)]
             with writing(self._engine) as connection:
+                self._refuse_other_writers(connection)
                 if facts:
                     rows = [{"seq": f.seq, "at_s": f.event.at_s, "kind": f.kind, "body": f.body} for f in facts]
                     connection.execute(insert(schema.journal), rows)
@@ -169,6 +170,11 @@ class SqlJournal:
                     connection.execute(delete(schema.snapshots))
                     connection.execute(insert(schema.snapshots).values(seq=newest.seq, body=newest.body))
             self._written = new[-1].seq
+
+    def _refuse_other_writers(self, connection: Connection) -> None:
+        end = connection.scalar(select(func.max(schema.journal.c.seq)))
+        if end is not None and end > self._written:
+            raise StoreError(f"fact {end} was written by another process: a journal has one writer")
 
 
 def _decode(seq: int, kind: str, body: str) -> Event:

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def file_url(tmp_path: Path) -> str:
-    """A database that can be closed and opened again."""
+    """A SQLite file, for what only files have: they are closed, opened again, killed, locked."""
     return f"sqlite:///{tmp_path / 'site.db'}"
 
 

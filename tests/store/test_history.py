@@ -176,3 +176,25 @@ class TestHistoryAndJournalNeverDisagree:
                 assert len(await store.history.readings(A, 0.0, 100.0)) == 1
 
         asyncio.run(scenario())
+
+
+class TestOddNames:
+    @pytest.mark.parametrize(
+        ("name", "shown"), [("a\0b", r"a\x00b"), ("\ud800", r"\ud800"), ("Ladesäule", "Ladesäule")]
+    )
+    def test_what_no_column_holds_is_shown_escaped_and_kept_in_the_journal(
+        self, url: str, name: str, shown: str
+    ) -> None:
+        begun = TransactionStarted(at_s=10.0, evse=A, transaction_id=name, id_token=name)
+        ended = TransactionEnded(at_s=20.0, evse=A, transaction_id=name, reason=name)
+
+        async def scenario() -> None:
+            async with open_store(url) as store:
+                store.journal.append(begun)
+                store.journal.append(ended)
+                await store.journal.flush()
+                assert list(store.journal.load()) == [begun, ended]
+                [transaction] = await all_of(store.history)
+                assert (transaction.transaction_id, transaction.id_token, transaction.reason) == (shown,) * 3
+
+        asyncio.run(scenario())

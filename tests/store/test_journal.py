@@ -281,9 +281,9 @@ class TestNothingIsLostWhenACommitFails:
 
         asyncio.run(scenario())
 
-    def test_a_full_disk_is_named_and_gets_over_it(self, url: str) -> None:
+    def test_a_full_disk_is_named_and_gets_over_it(self, file_url: str) -> None:
         async def scenario() -> None:
-            async with open_store(url) as store:
+            async with open_store(file_url) as store:
                 engine = store._engine
 
                 def pages(limit: int) -> None:
