@@ -1,0 +1,151 @@
+"""From the sound keys of a site file to the nouns of the site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+
+from smartcharge.config.draft import Load, loads
+from smartcharge.config.keys import CircuitKeys, MeterKeys, MqttKeys, SiteFile, StationKeys
+from smartcharge.config.secrets import mqtt_password, station_password
+from smartcharge.config.settings import OcppSettings, Settings, StoreSettings
+from smartcharge.model import (
+    Circuit,
+    CircuitId,
+    Connector,
+    Control,
+    Evse,
+    EvseId,
+    Meter,
+    Money,
+    Phases,
+    Rotation,
+    Site,
+    Staleness,
+    Station,
+    StationId,
+    Timing,
+    Transformer,
+    Wiring,
+)
+from smartcharge.mqtt.settings import MqttSettings
+
+
+def settings(file: SiteFile, folder: Path) -> Settings:
+    """Return the settings of a file without faults; paths in it are relative to ``folder``."""
+    return Settings(
+        site=_site(file, folder),
+        mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
+        ocpp=OcppSettings(**file.ocpp.model_dump()),
+        store=StoreSettings(**file.store.model_dump()),
+    )
+
+
+def _site(file: SiteFile, folder: Path) -> Site:
+    circuits = _circuits(file)
+    volts = {circuit.id: circuit.secondary_v for circuit in circuits}
+    return Site(
+        **file.site.model_dump(),
+        circuits=circuits,
+        stations=tuple(
+            _station(keys, turn, volts[CircuitId(keys.circuit)], folder)
+            for keys in file.stations
+            for turn in range(len(keys.ids))
+        ),
+        timing=Timing(**file.timing.model_dump()),
+        money=Money(**file.money.model_dump()),
+        grid_limit=Staleness(age_s=file.limits.grid_age_s, hold_s=file.limits.grid_hold_s),
+    )
+
+
+def _circuits(file: SiteFile) -> tuple[Circuit, ...]:
+    """Return the circuits, parents before children and otherwise in the order of the file."""
+    built: dict[str, Circuit] = {}
+    waiting = list(file.circuits)
+    while waiting:
+        keys = next(keys for keys in waiting if keys.parent is None or keys.parent in built)
+        waiting.remove(keys)
+        voltage_v = keys.voltage_v if keys.parent is None else built[keys.parent].secondary_v
+        assert voltage_v is not None
+        built[keys.id] = _circuit(keys, voltage_v)
+    return tuple(built.values())
+
+
+def _circuit(keys: CircuitKeys, voltage_v: float) -> Circuit:
+    rating_a = _amps(keys.rating_a, keys.rating_va, voltage_v)
+    assert rating_a is not None
+    transformer = keys.transformer
+    return Circuit(
+        id=CircuitId(keys.id),
+        parent=None if keys.parent is None else CircuitId(keys.parent),
+        rating_a=rating_a,
+        failsafe_a=_amps(keys.failsafe_a, keys.failsafe_va, voltage_v) or rating_a,
+        voltage_v=voltage_v,
+        transformer=None if transformer is None else Transformer(**transformer.model_dump()),
+        meter=None if keys.meter is None else _meter(keys.meter),
+        uncontrolled_a=keys.uncontrolled_a,
+    )
+
+
+def _meter(keys: MeterKeys) -> Meter:
+    return Meter(id=keys.id, staleness=Staleness(age_s=keys.age_s, hold_s=keys.hold_s))
+
+
+def _amps(amps: Phases | None, power_va: float | None, voltage_v: float) -> Phases | None:
+    return amps if power_va is None else Phases.all(power_va / (3.0 * voltage_v))
+
+
+def _station(keys: StationKeys, turn: int, voltage_v: float, folder: Path) -> Station:
+    """Return the station of the id at index ``turn``, on a circuit of ``voltage_v`` line to neutral."""
+    name = StationId(keys.ids[turn])
+    evses = tuple(_evse(load, name, turn, voltage_v) for load in loads("", keys))
+    if len(evses) == 1:
+        evses = (replace(evses[0], id=EvseId(name)),)
+    return Station(
+        id=name,
+        circuit=CircuitId(keys.circuit),
+        evses=evses,
+        control=Control(keys.control),
+        rating_a=keys.rating_a,
+        password=station_password(keys, name, folder),
+    )
+
+
+def _evse(load: Load, station: StationId, turn: int, voltage_v: float) -> Evse:
+    keys = load.keys
+    assert keys.wiring is not None
+    assert keys.min_a is not None
+    assert keys.max_a is not None
+    assert keys.default_a is not None
+    wiring = Wiring(keys.wiring)
+    rotations = keys.rotation or (Rotation.RST,)
+    return Evse(
+        id=EvseId(f"{station}/{load.number}"),
+        station=station,
+        number=load.number,
+        wiring=wiring,
+        rotation=rotations[turn % len(rotations)],
+        voltage_v=sqrt(3.0) * voltage_v if wiring is Wiring.LINE_TO_LINE else voltage_v,
+        min_a=keys.min_a,
+        max_a=keys.max_a,
+        default_a=keys.default_a,
+        steps_a=tuple(keys.steps_a or ()),
+        efficiency=keys.efficiency or 1.0,
+        connectors=tuple(Connector(id=i, type=kind) for i, kind in enumerate(keys.connectors or (), 1)),
+    )
+
+
+def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
+    plain = keys.model_dump(exclude={"password_file", "password_env", "tls_ca", "tls_cert", "tls_key"})
+    return MqttSettings(
+        **plain,
+        password=mqtt_password(keys, folder),
+        tls_ca=_file(keys.tls_ca, folder),
+        tls_cert=_file(keys.tls_cert, folder),
+        tls_key=_file(keys.tls_key, folder),
+    )
+
+
+def _file(name: str | None, folder: Path) -> Path | None:
+    return None if name is None else folder / name

@@ -1,0 +1,151 @@
+"""What is wrong in a site file although each key by itself is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import pairwise
+from math import sqrt
+from pathlib import Path
+
+from smartcharge.config.draft import Draft, Fault, Load, loads
+from smartcharge.config.keys import CircuitKeys, StationKeys
+from smartcharge.config.secrets import mqtt_password, station_password
+from smartcharge.errors import ConfigError
+
+_NOMINAL = 0.05
+"""How far a transformer's primary voltage may be from that of its circuit: 480 V is written for 3 x 277 V."""
+
+
+def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
+    """Yield every contradiction in what stands of a site file; secret files are looked for in ``folder``."""
+    yield from _tree(draft)
+    for i, circuit in draft.circuits.items():
+        yield from _circuit(f"circuits[{i}]", circuit)
+    yield from _names(draft)
+    for i, station in draft.stations.items():
+        yield from _station(f"stations[{i}]", station, draft)
+        yield from _loads(f"stations[{i}]", station)
+    yield from _secrets(draft, folder)
+
+
+def _tree(draft: Draft) -> Iterator[Fault]:
+    parents = {circuit.id: circuit.parent for circuit in draft.circuits.values()}
+    roots = [i for i, circuit in draft.circuits.items() if circuit.parent is None]
+    for i in roots[1:]:
+        first = draft.circuits[roots[0]].id
+        yield Fault(f"circuits[{i}].parent", f"is missing: {first} is the grid connection already")
+    for i, circuit in draft.circuits.items():
+        if circuit.parent is not None and circuit.parent not in draft.circuit_ids:
+            yield Fault(f"circuits[{i}].parent", f"there is no circuit {circuit.parent!r}")
+        chain = _cycle(circuit.id, parents)
+        if chain and circuit.id == min(chain):
+            yield Fault(f"circuits[{i}].parent", f"feeds itself: {' <- '.join((*chain, circuit.id))}")
+
+
+def _cycle(start: str, parents: dict[str, str | None]) -> list[str]:
+    """Return the circuits from ``start`` up to itself, or nothing if it does not feed itself."""
+    chain, above = [start], parents[start]
+    while above is not None and above not in chain:
+        chain.append(above)
+        above = parents.get(above)
+    return chain if above == start else []
+
+
+def _circuit(path: str, circuit: CircuitKeys) -> Iterator[Fault]:
+    is_root = circuit.parent is None
+    if is_root and circuit.voltage_v is None:
+        yield Fault(f"{path}.voltage_v", "is missing: the grid connection must state it")
+    if not is_root and circuit.voltage_v is not None:
+        yield Fault(f"{path}.voltage_v", "only the grid connection states it; below it follows from the transformers")
+    if circuit.rating_a is None and circuit.rating_va is None:
+        yield Fault(f"{path}.rating_a", "is missing, and so is rating_va")
+    for amps, power in (("rating_a", "rating_va"), ("failsafe_a", "failsafe_va")):
+        if getattr(circuit, amps) is not None and getattr(circuit, power) is not None:
+            yield Fault(f"{path}.{power}", f"is given beside {amps}: state one of them")
+    if circuit.rating_a is not None and min(circuit.rating_a) == 0.0:
+        yield Fault(f"{path}.rating_a", "must be above 0 on every phase")
+    if circuit.transformer and circuit.voltage_v is not None:
+        expected_v = sqrt(3.0) * circuit.voltage_v
+        if abs(circuit.transformer.primary_v / expected_v - 1.0) > _NOMINAL:
+            reason = f"is line to line, which is {expected_v:.0f} V on this circuit"
+            yield Fault(f"{path}.transformer.primary_v", reason)
+
+
+def _names(draft: Draft) -> Iterator[Fault]:
+    circuits = draft.circuits.items()
+    yield from _repeated((f"circuits[{i}].id", circuit.id) for i, circuit in circuits)
+    yield from _repeated((f"circuits[{i}].meter.id", c.meter.id) for i, c in circuits if c.meter is not None)
+    yield from _repeated((f"stations[{i}].ids", name) for i, station in draft.stations.items() for name in station.ids)
+
+
+def _repeated(named: Iterable[tuple[str, str]]) -> Iterator[Fault]:
+    seen: dict[str, str] = {}
+    for path, name in named:
+        if name in seen:
+            yield Fault(path, f"{name!r} is the same as {seen[name]}")
+        seen.setdefault(name, path)
+
+
+def _station(path: str, station: StationKeys, draft: Draft) -> Iterator[Fault]:
+    if station.circuit not in draft.circuit_ids:
+        yield Fault(f"{path}.circuit", f"there is no circuit {station.circuit!r}")
+    if station.control == "mqtt" and not draft.has_mqtt:
+        yield Fault(f"{path}.control", "is mqtt, but the file has no [mqtt]")
+    numbers = [(f"{load.path}.number", str(load.number)) for load in loads(path, station)]
+    yield from _repeated(numbers)
+
+
+def _loads(path: str, station: StationKeys) -> Iterator[Fault]:
+    for load in loads(path, station):
+        missing = [name for name in ("wiring", "min_a", "max_a", "default_a") if getattr(load.keys, name) is None]
+        yield from (Fault(f"{load.path}.{name}", "is missing") for name in missing)
+        yield from _currents(load)
+        if load.keys.efficiency is not None and load.keys.wiring != "dc":
+            yield Fault(f"{load.path}.efficiency", 'only an EVSE with wiring = "dc" has one')
+
+
+def _currents(load: Load) -> Iterator[Fault]:
+    keys, path = load.keys, load.path
+    if keys.min_a is None or keys.max_a is None:
+        return
+    if keys.max_a < keys.min_a:
+        yield Fault(f"{path}.max_a", f"{keys.max_a:g} A is below min_a, {keys.min_a:g} A")
+    if keys.steps_a is not None:
+        yield from _steps(f"{path}.steps_a", keys.steps_a, keys.min_a, keys.max_a)
+    if not keys.default_a:
+        return
+    if not keys.min_a <= keys.default_a <= keys.max_a:
+        reason = f"{keys.default_a:g} A must be 0, or from min_a to max_a: {keys.min_a:g} to {keys.max_a:g} A"
+        yield Fault(f"{path}.default_a", reason)
+    elif keys.steps_a and keys.default_a not in keys.steps_a:
+        yield Fault(f"{path}.default_a", f"{keys.default_a:g} A is none of steps_a")
+
+
+def _steps(path: str, steps_a: list[float], min_a: float, max_a: float) -> Iterator[Fault]:
+    if len(steps_a) < 2 or steps_a[0] != 0.0:
+        yield Fault(path, "must start at 0 and have a step above it")
+    elif any(later <= earlier for earlier, later in pairwise(steps_a)):
+        yield Fault(path, "must ascend")
+    elif (steps_a[1], steps_a[-1]) != (min_a, max_a):
+        yield Fault(path, f"must go, above 0, from min_a to max_a: {min_a:g} to {max_a:g} A")
+
+
+def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
+    mqtt = draft.mqtt
+    if mqtt is not None:
+        if mqtt.password_file is not None and mqtt.password_env is not None:
+            yield Fault("mqtt.password_env", "is given beside password_file: state one of them")
+        else:
+            key = "password_file" if mqtt.password_env is None else "password_env"
+            yield from _readable(f"mqtt.{key}", partial(mqtt_password, mqtt, folder))
+    for i, station in draft.stations.items():
+        for name in station.ids:
+            yield from _readable(f"stations[{i}].password_file", partial(station_password, station, name, folder))
+
+
+def _readable(path: str, read: Callable[[], str | None]) -> Iterator[Fault]:
+    try:
+        read()
+    except ConfigError as error:
+        yield Fault(path, str(error))

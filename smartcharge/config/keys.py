@@ -1,0 +1,251 @@
+"""Every key of a site file: its type, its range, its default, and what it means.
+
+The docstring under a key is its description in the JSON Schema and in ``sites/README.md``; the unit
+is the end of its name.  What one value alone cannot show to be wrong is found in `checks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from smartcharge.config.settings import OcppSettings, StoreSettings
+from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
+from smartcharge.model import Money, Phases, Site, Timing
+from smartcharge.mqtt.settings import MqttSettings
+
+_SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
+_TIMING, _MONEY, _MQTT = Timing(), Money(), MqttSettings()
+_OCPP, _STORE = OcppSettings(), StoreSettings()
+
+
+class Keys(BaseModel):
+    """A table of the file: it refuses keys that it does not know, and values of another type."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class SiteKeys(Keys):
+    """What the site is, and how it plans."""
+
+    id: Id
+    """Name of the site in topics and records."""
+    name: str
+    """Name of the site for people."""
+    timezone: Timezone
+    """Local time of the site, from the IANA database, e.g. `Europe/Amsterdam`."""
+    solver: Literal["optimal", "greedy"] = "optimal"
+    """What plans: `optimal` weighs the whole horizon, `greedy` fills one car after the other."""
+    deadband_a: NotNegative = _SITE["deadband_a"]
+    """A raise smaller than this is not sent: each profile wears a station's flash."""
+
+
+class TimingKeys(Keys):
+    """How fast the site acts and how long its commands live."""
+
+    fast_s: Positive = _TIMING.fast_s
+    """Period of the fast loop; urgent events do not wait for it."""
+    slow_s: Positive = _TIMING.slow_s
+    """Longest time between two plans."""
+    solve_s: Positive = _TIMING.solve_s
+    """Deadline of one optimisation."""
+    horizon_s: Positive = _TIMING.horizon_s
+    """How far a plan looks ahead."""
+    profile_s: Positive = _TIMING.profile_s
+    """Life of a charging profile; it is renewed before half of it has passed."""
+    command_s: Positive = _TIMING.command_s
+    """How long a station may take to answer a command."""
+    settle_s: NotNegative = _TIMING.settle_s
+    """How long a station and its car may take to follow an accepted limit."""
+    margin_s: NotNegative = _TIMING.margin_s
+    """How far a station's clock may be off when a profile expires."""
+    reaction_s: Positive = _TIMING.reaction_s
+    """Declared time from a limit's arrival to compliance while every station answers."""
+    meter_interval_s: Annotated[int, Field(gt=0)] = _TIMING.meter_interval_s
+    """Period at which stations are told to send meter values."""
+    heartbeat_s: Annotated[int, Field(gt=0)] = _TIMING.heartbeat_s
+    """Period at which stations are told to send a heartbeat."""
+
+
+class MoneyKeys(Keys):
+    """What the plan weighs: prices in the site's currency."""
+
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = _MONEY.currency
+    """ISO 4217 code of the currency."""
+    energy_per_kwh: float = _MONEY.energy_per_kwh
+    """Price of energy while no tariff is known; may be negative, as on a spot market."""
+    peak_per_kw: NotNegative = _MONEY.peak_per_kw
+    """Demand charge on the highest power of the month."""
+    shortfall_per_kwh: NotNegative = _MONEY.shortfall_per_kwh
+    """What a promised kilowatt-hour that is not delivered is worth."""
+    early_per_kwh_h: NotNegative = _MONEY.early_per_kwh_h
+    """What one hour of earlier delivery is worth."""
+
+
+class LimitsKeys(Keys):
+    """How long a grid limit without an end of its own is believed; then `failsafe_a` holds on its circuit."""
+
+    grid_age_s: Positive = _SITE["grid_limit"].age_s
+    """How long after its arrival such a limit is fresh."""
+    grid_hold_s: NotNegative = _SITE["grid_limit"].hold_s
+    """How much longer it is held."""
+
+
+class MqttKeys(Keys):
+    """The broker; a file without this table has none."""
+
+    host: str = _MQTT.host
+    """Name or address of the broker."""
+    port: Port = _MQTT.port
+    """TCP port of the broker; 8883 is usual with TLS."""
+    username: str | None = None
+    """User at the broker; none logs in as nobody."""
+    password_file: str | None = None
+    """File that holds the password, relative to the site file."""
+    password_env: str | None = None
+    """Environment variable that holds the password; instead of `password_file`."""
+    tls: bool = _MQTT.tls
+    """Encrypt, and verify the broker's certificate and name."""
+    tls_ca: str | None = None
+    """PEM file of the authority that signed the broker's certificate; none trusts those of the system."""
+    tls_cert: str | None = None
+    """PEM file of our own certificate, for brokers that ask for one."""
+    tls_key: str | None = None
+    """PEM file of the key of `tls_cert`, where it is not in the same file."""
+    prefix: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = _MQTT.prefix
+    """First levels of every topic; the site's id follows."""
+    client_id: str | None = None
+    """Name of this client; none makes it `smartcharge-` and the site's id."""
+    persistent_session: bool = _MQTT.persistent_session
+    """Let the broker keep what arrives while we are away."""
+    keepalive_s: Annotated[int, Field(ge=0, le=65535)] = _MQTT.keepalive_s
+    """Silence after which the broker counts us as gone; 0 disables it."""
+    publish_s: Positive = _MQTT.publish_s
+    """Least time between two publications of the whole state; setpoints go out at once."""
+
+
+class OcppKeys(Keys):
+    """Where stations connect to."""
+
+    host: str = _OCPP.host
+    """Address to listen on; `0.0.0.0` is every IPv4 network of this machine."""
+    port: Port = _OCPP.port
+    """TCP port to listen on."""
+
+
+class StoreKeys(Keys):
+    """Where facts are written down."""
+
+    url: str = _STORE.url
+    """Database URL as SQLAlchemy takes it; `sqlite:///` and a path."""
+
+
+class MeterKeys(Keys):
+    """A meter of everything that flows through a circuit; when lost, `uncontrolled_a` takes its place."""
+
+    id: Id
+    """Name of the meter."""
+    age_s: Positive
+    """How long after its last sample a value is fresh."""
+    hold_s: NotNegative = 0.0
+    """How much longer it is held."""
+
+
+class TransformerKeys(Keys):
+    """A delta-wye transformer: everything below its circuit hangs on its secondary side."""
+
+    primary_v: Positive
+    """Line-to-line voltage towards the grid."""
+    secondary_v: Positive
+    """Line-to-line voltage towards the cars."""
+
+
+class CircuitKeys(Keys):
+    """A fuse, breaker, cable or transformer: what flows to everything below it must fit on every phase."""
+
+    id: Id
+    """Name of the circuit."""
+    parent: Id | None = None
+    """Circuit that feeds this one; only the grid connection has none."""
+    voltage_v: Positive | None = None
+    """Line-to-neutral voltage; stated for the grid connection only, below it follows from the transformers."""
+    rating_a: PerPhase | None = None
+    """Continuous rating, one number or one for each phase; of a transformer, on its primary side."""
+    rating_va: Positive | None = None
+    """The same as apparent power of all three phases; instead of `rating_a`."""
+    failsafe_a: PerPhase | None = None
+    """Limit that holds when a grid limit was lost, and that all default profiles must fit; the rating if not given."""
+    failsafe_va: NotNegative | None = None
+    """The same as apparent power of all three phases; instead of `failsafe_a`."""
+    uncontrolled_a: PerPhase = Phases(0.0, 0.0, 0.0)
+    """Largest load on this very circuit that is not ours to control; the value on expiry of its meter."""
+    meter: MeterKeys | None = None
+    """The meter on this circuit, if it has one."""
+    transformer: TransformerKeys | None = None
+    """Set if the circuit is a transformer."""
+
+
+class LoadKeys(Keys):
+    """What an EVSE is; stated on a station it holds for each of its EVSEs that does not state its own."""
+
+    wiring: Literal["1-phase", "3-phase", "line-to-line", "dc"] | None = None
+    """How it hangs on the circuit: one phase and neutral, all three, between two lines (208 V), or a rectifier."""
+    rotation: Rotations | None = None
+    """Grid phases behind its own L1, L2, L3 (R, S, T are L1, L2, L3); an array is taken in turn by the ids."""
+    min_a: NotNegative | None = None
+    """Lowest current at which a car charges; 6 by IEC 61851."""
+    max_a: Positive | None = None
+    """Highest current."""
+    default_a: NotNegative | None = None
+    """Current of the default profile that the station keeps for itself; 0, or between `min_a` and `max_a`."""
+    steps_a: list[NotNegative] | None = None
+    """The only setpoints it can take, ascending from 0 over `min_a` to `max_a`; any between if not given."""
+    efficiency: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """DC output per AC input of a rectifier; 1 if not given."""
+    connectors: list[Annotated[str, Field(min_length=1, max_length=20)]] | None = None
+    """Types of its plugs and sockets by the names of OCPP 2.0.1, e.g. `sType2`, `cType1`, `cCCS2`."""
+
+
+class EvseKeys(LoadKeys):
+    """One EVSE of the station: what it has otherwise than the station says; `{}` if nothing."""
+
+    number: Annotated[int, Field(ge=1)] | None = None
+    """OCPP number (2.x evseId, 1.6 connectorId); counted from 1 if not given."""
+
+
+class StationKeys(LoadKeys):
+    """One or many stations of the same make on the same circuit; it also takes every key of an EVSE.
+
+    An EVSE has the id of its station, or `id/number` where the station has several.
+    """
+
+    ids: Ids
+    """OCPP identities; `yard-{01..12}` stands for twelve."""
+    circuit: Id
+    """Circuit that feeds them; of a transformer, its secondary side."""
+    control: Literal["ocpp", "mqtt"] = "ocpp"
+    """The way they take setpoints."""
+    rating_a: Positive | None = None
+    """Rating per phase of the supply that the EVSEs of one station share; none where each has its own."""
+    password_file: str | None = None
+    """File that holds the OCPP Basic password, relative to the site file; `{id}` in it is the station's id."""
+    evses: Annotated[list[EvseKeys], Field(min_length=1)] | None = None
+    """Its EVSEs; one that is as the station says if not given."""
+
+
+class SiteFile(Keys):
+    """A site of smartcharge: the tree of circuits, the stations on it, and how it is run."""
+
+    site: SiteKeys
+    timing: TimingKeys = TimingKeys()
+    money: MoneyKeys = MoneyKeys()
+    limits: LimitsKeys = LimitsKeys()
+    mqtt: MqttKeys | None = None
+    ocpp: OcppKeys = OcppKeys()
+    store: StoreKeys = StoreKeys()
+    circuits: Annotated[list[CircuitKeys], Field(min_length=1)]
+    stations: Annotated[list[StationKeys], Field(min_length=1)]

@@ -1,0 +1,36 @@
+"""Passwords stand in files or in the environment, never in a site file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smartcharge.config.keys import MqttKeys, StationKeys
+from smartcharge.errors import ConfigError
+
+
+def mqtt_password(keys: MqttKeys, folder: Path) -> str | None:
+    """Return the password at the broker, None if there is none; raises ConfigError if it cannot be had."""
+    if keys.password_env is not None:
+        found = os.environ.get(keys.password_env)
+        if found is None:
+            raise ConfigError(f"the environment variable {keys.password_env} is not set")
+        return found
+    return None if keys.password_file is None else _read(folder / keys.password_file)
+
+
+def station_password(keys: StationKeys, station: str, folder: Path) -> str | None:
+    """Return the password of a station, None if it needs none; raises ConfigError if it cannot be had."""
+    if keys.password_file is None:
+        return None
+    return _read(folder / keys.password_file.replace("{id}", station))
+
+
+def _read(path: Path) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not secret:
+        raise ConfigError(f"{path} is empty")
+    return secret

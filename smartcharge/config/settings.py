@@ -1,0 +1,34 @@
+"""What a site file settles: the site, and the adapters that it is run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smartcharge.model import Site
+from smartcharge.mqtt.settings import MqttSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcppSettings:
+    """Where stations connect to."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - stations are other machines, on whichever network the installer chose
+    port: int = 9000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where facts are written down."""
+
+    url: str = "sqlite:///smartcharge.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a site file says."""
+
+    site: Site
+    mqtt: MqttSettings | None
+    """None where the file has no ``[mqtt]``: there is no broker."""
+    ocpp: OcppSettings
+    store: StoreSettings
