@@ -111,6 +111,7 @@ def _currents(load: Load) -> Iterator[Fault]:
         return
     if keys.max_a < keys.min_a:
         yield Fault(f"{path}.max_a", f"{keys.max_a:g} A is below min_a, {keys.min_a:g} A")
+        return
     if keys.steps_a is not None:
         yield from _steps(f"{path}.steps_a", keys.steps_a, keys.min_a, keys.max_a)
     if not keys.default_a:

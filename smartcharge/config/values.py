@@ -66,7 +66,7 @@ Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0.0)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 Timezone: TypeAlias = Annotated[str, AfterValidator(_timezone)]
-Ids: TypeAlias = Annotated[list[str], AfterValidator(_expanded), Field(min_length=1)]
+Ids: TypeAlias = Annotated[list[str], Field(min_length=1), AfterValidator(_expanded)]
 
 _NUMBER = {"type": "number", "minimum": 0}
 PerPhase: TypeAlias = Annotated[
