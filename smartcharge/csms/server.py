@@ -96,6 +96,11 @@ class Csms:
         """Name it in logs and faults."""
         return "ocpp"
 
+    @property
+    def trouble(self) -> str | None:
+        """Return None: a server that does not serve fails."""
+        return None
+
     def stations(self) -> frozenset[StationId]:
         """Return the stations that are commanded over OCPP."""
         return frozenset(self._stations)
