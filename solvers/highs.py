@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import highspy
 import numpy as np
-from highspy import HighsModelStatus
-from numpy.typing import NDArray
+from highspy import HighsModelStatus, HighsStatus
 
-from solvers.greedy import fitted
+from solvers.greedy import fitted, greedy
 from solvers.highs_model import Program, Rows
 from solvers.problem import Floats, Outcome, Problem, Schedule, objective, shortfall_wh
 from solvers.rows import ROUNDING_A
@@ -23,18 +21,17 @@ NAME = "optimal"
 GAP = 2e-7
 """Share of the objective within which a schedule counts as optimal."""
 INSIDE_A = 1e-7
-"""A phasor counts as inside its limit up to this [A]: a hundred times HiGHS's own tolerance."""
+"""A phasor counts as inside its limit up to this [A]: ten times HiGHS's own tolerance."""
 OPTIONS: dict[str, bool | int | float | str] = {
     # HiGHS keeps one scheduler per process: every use in it must ask for the same number of threads.
     "threads": 1,
-    "primal_feasibility_tolerance": 1e-9,
-    "dual_feasibility_tolerance": 1e-9,
-    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-8,
+    "dual_feasibility_tolerance": 1e-8,
+    "mip_feasibility_tolerance": 1e-8,
     "mip_rel_gap": GAP / 2.0,
 }
 _ROWWISE = 2
 _MINIMIZE = 1
-Int32s: TypeAlias = NDArray[np.int32]
 
 
 def solve(problem: Problem, deadline_s: float) -> Schedule:
@@ -43,7 +40,7 @@ def solve(problem: Problem, deadline_s: float) -> Schedule:
     program = Program(problem)
     search = _Search(program, started_s + deadline_s)
     outcome, current_a = search.run() if program.layout.columns else (Outcome.OPTIMAL, program.layout.cap_a)
-    return Schedule(
+    schedule = Schedule(
         outcome=outcome,
         current_a=current_a,
         shortfall_wh=shortfall_wh(problem, current_a),
@@ -51,6 +48,8 @@ def solve(problem: Problem, deadline_s: float) -> Schedule:
         solver=NAME,
         solve_s=time.perf_counter() - started_s,
     )
+    # A loop cut short may lie behind what needs no optimisation.
+    return schedule if outcome != Outcome.FEASIBLE else min(schedule, greedy(problem, 0.0), key=_objective)
 
 
 class _Quiet(highspy.Highs):
@@ -67,15 +66,24 @@ class _Quiet(highspy.Highs):
         self.silent()
 
     def solve_in_time(self) -> HighsModelStatus:
-        """Run until done or until the deadline; HiGHS counts its time over all runs of one model."""
+        """Run until done or until the deadline."""
+        if self._run() == HighsModelStatus.kUnknown:  # an old basis can lead dual simplex astray; a fresh one does not
+            self.clearSolver()
+            self._run()
+        return self.getModelStatus()
+
+    def _run(self) -> HighsModelStatus:
+        # HiGHS counts its time over all runs of one model.
         self.setOptionValue("time_limit", max(self.getRunTime() + self._ends_s - time.perf_counter(), 0.0))
         self.run()
         return self.getModelStatus()
 
     def append(self, rows: Rows) -> None:
-        """Add rows; the basis stays."""
+        """Add rows; the basis stays.  Raises RuntimeError if HiGHS takes them not: the loop would never end."""
         start, column = rows.start.astype(np.int32), rows.column.astype(np.int32)
-        self.addRows(len(rows.upper), rows.lower, rows.upper, len(column), start, column, rows.value)
+        status = self.addRows(len(rows.upper), rows.lower, rows.upper, len(column), start, column, rows.value)
+        if status == HighsStatus.kError:
+            raise RuntimeError("HiGHS refuses a tangent")
 
     def values(self) -> Floats:
         """Return the value of every column."""
@@ -125,11 +133,13 @@ class _Search:
     def run(self) -> tuple[Outcome, Floats]:
         """Return how it ended and the currents [A], shape (T, E); zeros if there is no answer."""
         relaxed = self._tighten()
-        if relaxed.values is None or (relaxed.status != HighsModelStatus.kOptimal and len(self.switches)):
+        if relaxed.values is None:
             return _without_answer(relaxed.status), np.zeros_like(self.program.layout.cap_a)
+        if relaxed.status != HighsModelStatus.kOptimal:
+            every = np.arange(self.program.problem.slots)
+            return Outcome.FEASIBLE, fitted(self.program.problem, self.program.currents(relaxed.values), every)
         if self._is_switched(relaxed.values):
-            outcome = Outcome.OPTIMAL if relaxed.status == HighsModelStatus.kOptimal else Outcome.FEASIBLE
-            return outcome, self._settled(relaxed.values)
+            return Outcome.OPTIMAL, self._settled(relaxed.values)
         return self._branch(relaxed.values, relaxed.cost)
 
     def _tighten(self) -> _Point:
@@ -175,11 +185,13 @@ class _Search:
             bound = max(bound, info.mip_dual_bound)
             if info.primal_solution_status == highspy.kSolutionStatusFeasible:
                 candidate = self._tightened(np.round(chooser.values()[self.switches]))
-                best = candidate if candidate.cost < best.cost else best
+                is_better = best.status != HighsModelStatus.kOptimal or candidate.cost < best.cost
+                best = candidate if candidate.status == HighsModelStatus.kOptimal and is_better else best
             if status != HighsModelStatus.kOptimal or self.model.getNumRow() == rows:
                 break
-        if best.values is None:
-            return _without_answer(status), np.zeros_like(self.program.layout.cap_a)
+        if best.status != HighsModelStatus.kOptimal or best.values is None:
+            every = np.arange(self.program.problem.slots)
+            return Outcome.FEASIBLE, fitted(self.program.problem, self.program.currents(relaxed), every)
         return Outcome.OPTIMAL if _is_proven(best, bound) else Outcome.FEASIBLE, self._settled(best.values)
 
     def _rounded(self, relaxed: Floats) -> Floats:
@@ -209,30 +221,26 @@ class _Search:
         return point
 
     def _settled(self, values: Floats) -> Floats:
-        """Return currents with every rounding error on the safe side, even if the loop was cut short.
+        """Return currents [A] with the solver's rounding on the safe side.
 
-        Scaling a slot scales all its phasors alike; where minimum currents stand in the way of
-        that, all EVs of the slot fall to their minimum, and if that is too much, to 0.
+        Scaling a slot scales all its phasors alike.  Slots with switches keep their exact minimum
+        currents instead; there the tangents' margin is the room for rounding.
         """
         program = self.program
         is_switched = program.layout.switch >= 0
         floor_a = np.where(is_switched, program.problem.min_a, 0.0)
         current_a = program.currents(values)
-        is_on = current_a > np.where(is_switched, floor_a / 2.0, 0.0)
-        current_a = np.where(is_on, np.maximum(current_a, floor_a), 0.0)
-        is_rigid = is_switched.any(axis=1, keepdims=True)
-        current_a = np.where(is_rigid, current_a, current_a * self._shrink(current_a, 0.0))
-        for smaller_a in (np.where(is_on, floor_a, 0.0), np.zeros_like(current_a)):
-            current_a = np.where(is_rigid & (self._shrink(current_a, INSIDE_A) < 1.0), smaller_a, current_a)
-        return current_a
+        current_a = np.where(current_a > floor_a / 2.0, np.maximum(current_a, floor_a), 0.0)
+        length = abs(program.phasors(current_a))
+        share = np.ones_like(length)
+        np.divide(program.limit_a, length, out=share, where=length > np.maximum(program.limit_a, INSIDE_A))
+        share[is_switched.any(axis=1)] = 1.0
+        settled: Floats = current_a * share.min(axis=1, initial=1.0, keepdims=True)
+        return settled
 
-    def _shrink(self, current_a: Floats, allowed_a: float) -> Floats:
-        """Return the factor that brings each slot inside its limits, 1 where it is, shape (T, 1)."""
-        length, limit = abs(self.program.phasors(current_a)), self.program.limit_a
-        factor = np.ones_like(length)
-        np.divide(limit, length, out=factor, where=length > np.maximum(limit + allowed_a, INSIDE_A))
-        shrink: Floats = factor.min(axis=1, initial=1.0, keepdims=True)
-        return shrink
+
+def _objective(schedule: Schedule) -> float:
+    return schedule.objective
 
 
 def _is_proven(best: _Point, bound: float) -> bool:

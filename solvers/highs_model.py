@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Bools: TypeAlias = NDArray[np.bool_]
 
-MARGIN = 1e-7
+MARGIN = 1e-8
 """Tangents touch a circle smaller than the limit by this share, so that the loop ends inside the limit."""
 COLLINEAR = 1e-12
 """Coefficients whose angle [rad] to a common line is below this make a linear row."""
