@@ -1,0 +1,192 @@
+"""From a topic and the bytes on it to facts, or to the reason why they are not believed.  No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
+from smartcharge.errors import SourceError
+from smartcharge.events import (
+    CircuitMetered,
+    Event,
+    LimitLifted,
+    LimitSet,
+    Metered,
+    NeedStated,
+    OperatorOrder,
+    PricesSet,
+    StationBooted,
+)
+from smartcharge.model import Circuit, CircuitId, Control, EvseId, Site, Station, StationId
+from smartcharge.mqtt.payloads import (
+    PAYLOADS,
+    Boot,
+    CarNeed,
+    CircuitReading,
+    EvseReading,
+    EvseStatus,
+    GridLimit,
+    Order,
+    Payload,
+    Prices,
+)
+from smartcharge.mqtt.stations import Stations
+from smartcharge.mqtt.topics import Address
+
+MOST_BYTES = 256 * 1024
+"""Longest payload that is looked at [bytes]."""
+MOMENTARY = frozenset({"need", "order", "boot", "ack"})
+"""Kinds that mean a moment: stored by the broker (retained), they would be said again to the wrong car."""
+
+
+OUR_FAULTS = frozenset({OVER_LIMIT, METER_FROZEN})
+"""Faults that the controller finds itself; a station must not be able to clear them."""
+
+
+class PayloadError(SourceError):
+    """What was said is not believed; nothing changes because of it."""
+
+    def __init__(self, *faults: tuple[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {reason}" if field else reason for field, reason in faults))
+        self.faults = faults
+        """Field (dotted path, or empty for the whole) and reason of each fault."""
+
+
+class Inbound:
+    """What others say, checked against the schema and the site."""
+
+    def __init__(self, site: Site, stations: Stations) -> None:
+        self._site = site
+        self._stations = stations
+        self._circuits: dict[str, Circuit] = {circuit.id: circuit for circuit in site.circuits}
+        self._owners: dict[str, Station] = {e.id: station for station in site.stations for e in station.evses}
+
+    def parse(self, address: Address, text: bytes, *, is_stored: bool) -> Payload:
+        """Return the payload; raises PayloadError naming each wrong field.
+
+        ``is_stored`` tells that the broker kept it (retained) and it was not said just now.
+        """
+        self._check_names(address)
+        if is_stored and address.kind in MOMENTARY:
+            raise PayloadError(("", "means a moment and must not be retained"))
+        if len(text) > MOST_BYTES:
+            raise PayloadError(("", f"is longer than {MOST_BYTES} bytes"))
+        if not text:
+            raise PayloadError(("", "is empty, which says nothing"))
+        try:
+            return PAYLOADS[address.kind].model_validate_json(text)
+        except ValidationError as error:
+            faults = (
+                (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
+                for e in error.errors(include_url=False)
+            )
+            raise PayloadError(*faults) from error
+
+    def events(self, address: Address, payload: Payload, now_s: float) -> tuple[Event, ...]:  # noqa: PLR0911 - one line a fact
+        """Return the facts in a payload; raises PayloadError if they cannot be of this site and moment."""
+        names = address.names
+        match payload:
+            case GridLimit():
+                return (self._limit(names, payload, now_s),)
+            case CircuitReading():
+                return (self._circuit_reading(CircuitId(names["circuit"]), payload, now_s),)
+            case CarNeed():
+                return (_need(EvseId(names["evse"]), payload, now_s),)
+            case Order():
+                order = payload.model_dump()
+                return (OperatorOrder(at_s=now_s, evse=EvseId(names["evse"]), **order),)
+            case Prices(start_at=start_at, step_s=step_s, per_kwh=per_kwh):
+                return (PricesSet(at_s=now_s, start_s=start_at.timestamp(), step_s=step_s, per_kwh=tuple(per_kwh)),)
+            case Boot():
+                return (StationBooted(at_s=now_s, station=StationId(names["station"]), **payload.model_dump()),)
+            case EvseStatus():
+                return self._status(EvseId(names["evse"]), payload, now_s)
+            case EvseReading():
+                return (self._evse_reading(EvseId(names["evse"]), payload, now_s),)
+            case _:
+                raise AssertionError(f"no facts in {address.kind}")
+
+    def availability(self, address: Address, text: bytes, now_s: float) -> tuple[Event, ...]:
+        """Return the facts in a station's availability, a plain word; raises PayloadError for any other."""
+        self._check_names(address)
+        if text not in (b"online", b"offline"):
+            raise PayloadError(("", "must be the word online or offline"))
+        station = StationId(address.names["station"])
+        if text == b"online":
+            return self._stations.online(station, now_s)
+        return self._stations.offline(station, "says that it is offline", now_s)
+
+    def _check_names(self, address: Address) -> None:
+        _known(address, "circuit", self._circuits.__contains__)
+        _known(address, "evse", self._owners.__contains__)
+        _known(address, "station", lambda name: name in self._stations.ids)
+        if address.kind in ("status", "evse meter", "ack"):
+            station = self._owners[address.names["evse"]]
+            if station.control is not Control.MQTT:
+                raise PayloadError(("", f"station {station.id} is not commanded over MQTT"))
+
+    def _limit(self, names: dict[str, str], limit: GridLimit, now_s: float) -> LimitSet | LimitLifted:
+        source, circuit = f"mqtt {names['source']}", CircuitId(names["circuit"])
+        if limit.lifted:
+            return LimitLifted(at_s=now_s, source=source, circuit=circuit)
+        # A limit that the broker kept while we were away has aged since it was issued, not since we heard it.
+        ages_at_s = min(limit.issued_at.timestamp(), now_s) + self._site.grid_limit.expires_s
+        return LimitSet(
+            at_s=now_s,
+            source=source,
+            circuit=circuit,
+            current_a=limit.current_a.phases() if limit.current_a else None,
+            power_w=limit.power_w,
+            valid_until_s=ages_at_s if limit.valid_until is None else limit.valid_until.timestamp(),
+        )
+
+    def _circuit_reading(self, circuit: CircuitId, reading: CircuitReading, now_s: float) -> CircuitMetered:
+        meter = self._circuits[circuit].meter
+        if meter is None:
+            raise PayloadError(("", f"circuit {circuit} has no meter in the site file"))
+        _check_fresh(reading.measured_at, now_s, meter.staleness.age_s)
+        return CircuitMetered(at_s=now_s, circuit=circuit, current_a=reading.current_a.phases())
+
+    def _evse_reading(self, evse: EvseId, reading: EvseReading, now_s: float) -> Metered:
+        _check_fresh(reading.measured_at, now_s, 2.0 * self._site.timing.meter_interval_s)
+        return Metered(
+            at_s=now_s,
+            evse=evse,
+            current_a=reading.current_a.phases() if reading.current_a else None,
+            power_w=reading.power_w,
+            energy_wh=reading.energy_wh,
+            soc=reading.soc,
+        )
+
+    def _status(self, evse: EvseId, status: EvseStatus, now_s: float) -> tuple[Event, ...]:
+        ours = OUR_FAULTS.intersection(status.faults)
+        if ours:
+            raise PayloadError(("faults", f"{', '.join(sorted(ours))} is the controller's own word"))
+        return self._stations.status(evse, status, now_s)
+
+
+def _known(address: Address, role: str, is_known: Callable[[str], bool]) -> None:
+    name = address.names.get(role)
+    if name is not None and not is_known(name):
+        of_what = "is commanded over MQTT" if role == "station" else "is in the site file"
+        raise PayloadError(("", f"no {role} {name!r} {of_what}"))
+
+
+def _need(evse: EvseId, need: CarNeed, now_s: float) -> NeedStated:
+    depart_at_s = None if need.depart_at is None else need.depart_at.timestamp()
+    if depart_at_s is not None and depart_at_s <= now_s:
+        raise PayloadError(("depart_at", "has passed"))
+    return NeedStated(at_s=now_s, evse=evse, energy_wh=need.energy_wh, depart_at_s=depart_at_s, priority=need.priority)
+
+
+def _check_fresh(measured_at: datetime, now_s: float, age_s: float) -> None:
+    """Refuse a reading that is not of this moment: an old one that the broker kept must not count as new (I4)."""
+    off_s = now_s - measured_at.timestamp()
+    if abs(off_s) > age_s:
+        now = datetime.fromtimestamp(now_s, UTC).isoformat()
+        raise PayloadError(
+            ("measured_at", f"is more than {age_s:g} s {'before' if off_s > 0 else 'after'} now ({now})")
+        )

@@ -1,0 +1,226 @@
+"""The one connection to the broker: facts in, telemetry and commands out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from contextlib import suppress
+
+from aiomqtt import Client, Message, MqttError, Will
+
+from smartcharge.clock import now_s
+from smartcharge.control.plan import Plan, Setpoint
+from smartcharge.events import Commanded, Event
+from smartcharge.model import EvseId, Site, StationId
+from smartcharge.mqtt.commands import Commands
+from smartcharge.mqtt.inbound import Inbound, PayloadError
+from smartcharge.mqtt.outbox import Outbox, Word
+from smartcharge.mqtt.payloads import CommandAnswer, GridLimit, LimitReceived, Payload, Refusal, SetpointSaid
+from smartcharge.mqtt.settings import MqttSettings
+from smartcharge.mqtt.stations import Stations
+from smartcharge.mqtt.telemetry import plan_said, site_state, utc
+from smartcharge.mqtt.topics import Address, Topics
+from smartcharge.ports import Emit, Snapshot
+
+_log = logging.getLogger(__name__)
+
+SHORTEST_WAIT_S = 1.0
+"""Before the first new attempt to reach the broker; doubled each time."""
+LONGEST_WAIT_S = 30.0
+AT_ONCE = 10
+"""Messages that are on their way to the broker at the same time."""
+GOODBYE_S = 2.0
+"""How long the last word may take when we leave on purpose."""
+
+
+class MqttRoom:
+    """A Source of facts, a Charger of the stations that speak MQTT, and an Observer: all on one connection."""
+
+    name = "mqtt"
+
+    def __init__(self, site: Site, settings: MqttSettings) -> None:
+        self._settings = settings
+        self._tls = settings.tls_context()
+        self._topics = Topics(settings.prefix, site.id)
+        self._client_id = settings.client_id or f"smartcharge-{site.id}"
+        self._stations = Stations(site)
+        self._inbound = Inbound(site, self._stations)
+        self._outbox = Outbox()
+        self._commands = Commands(self._topics, self._outbox, site.timing.command_s)
+        self._snapshot: Snapshot | None = None
+        self._has_snapshot = asyncio.Event()
+        self._setpoints: dict[EvseId, Setpoint] = {}
+        self._plan: Plan | None = None
+        self._state_text = ""
+        self._trouble: str | None = "not connected yet"
+        # Seeded, so that a simulated day can be repeated; it only keeps many sites from returning at once.
+        self._jitter = random.Random(self._client_id)  # noqa: S311 - no secret
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why there is no connection to the broker, or None while there is one."""
+        return self._trouble
+
+    def stations(self) -> frozenset[StationId]:
+        """Return the stations that are commanded over MQTT."""
+        return self._stations.ids
+
+    def wish(self, command: Commanded) -> None:
+        """Replace what an EVSE should be told; returns at once, the outcome comes as an event."""
+        self._commands.wish(command)
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Say changed setpoints and a new plan at once, and leave the whole state for its turn."""
+        for evse, setpoint in snapshot.decision.setpoints.items():
+            if self._setpoints.get(evse) != setpoint:
+                self._setpoints[evse] = setpoint
+                said = SetpointSaid(at=utc(snapshot.at_s), limit_a=setpoint.limit_a, reason=setpoint.reason)
+                self._outbox.hold(self._topics.written("setpoint", evse=evse), said.model_dump_json())
+        if snapshot.plan is not None and snapshot.plan is not self._plan:
+            self._plan = snapshot.plan
+            self._outbox.hold(self._topics.written("plan"), plan_said(snapshot.plan).model_dump_json())
+        self._snapshot = snapshot
+        self._has_snapshot.set()
+
+    async def run(self, emit: Emit) -> None:
+        """Stay connected, yield facts and publish until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected(emit), name="mqtt connection")
+            group.create_task(self._commands.run(emit), name="mqtt commands")
+            group.create_task(self._tell_state(), name="mqtt state")
+
+    async def _tell_state(self) -> None:
+        while True:
+            await self._has_snapshot.wait()
+            self._has_snapshot.clear()
+            assert self._snapshot is not None
+            state = site_state(self._snapshot)
+            text = state.model_dump_json(exclude={"at"})
+            if text != self._state_text:
+                self._state_text = text
+                self._outbox.hold(self._topics.written("state"), state.model_dump_json())
+            await asyncio.sleep(self._settings.publish_s)
+
+    async def _stay_connected(self, emit: Emit) -> None:
+        failures = 0
+        client = self._client()
+        while True:
+            cancellations = _cancellations()
+            try:
+                async with client:
+                    failures, self._trouble = 0, None
+                    await self._serve(client, emit, cancellations)
+            except* MqttError as group:
+                reason = str(_first(group))
+            self._trouble = f"no connection to the broker: {reason}"
+            _log.warning("mqtt: no connection to %s:%s: %s", self._settings.host, self._settings.port, reason)
+            if failures == 0:
+                # A client that had a connection would send what it held back before anything newer.
+                client = self._client()
+            await self._emit_all(emit, self._stations.all_offline("no connection to the broker", now_s()))
+            await asyncio.sleep(self._wait_s(failures))
+            failures += 1
+
+    def _wait_s(self, failures: int) -> float:
+        longest_s = min(LONGEST_WAIT_S, SHORTEST_WAIT_S * 2.0 ** min(failures, 10))
+        return longest_s * self._jitter.uniform(0.5, 1.0)
+
+    def _client(self) -> Client:
+        return Client(
+            self._settings.host,
+            self._settings.port,
+            username=self._settings.username,
+            password=self._settings.password,
+            identifier=self._client_id,
+            clean_session=not self._settings.persistent_session,
+            keepalive=self._settings.keepalive_s,
+            tls_context=self._tls,
+            will=Will(self._topics.written("availability"), "offline", qos=1, retain=True),
+            # Held back by the kernel (Nagle), small messages take 40 ms more, and for ever in simulated time.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+
+    async def _serve(self, client: Client, emit: Emit, cancellations: int) -> None:
+        availability = self._topics.written("availability")
+        try:
+            await client.subscribe([(topic, 1) for topic in self._topics.subscriptions()])
+            await client.publish(availability, "online", qos=1, retain=True)
+            # Up to Python 3.11 `asyncio.wait_for`, which aiomqtt uses, may swallow a cancellation (cpython #86296).
+            if _cancellations() > cancellations:
+                raise asyncio.CancelledError
+            _log.info("mqtt: connected to %s:%s", self._settings.host, self._settings.port)
+            self._outbox.restate()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(client, emit), name="mqtt in")
+                group.create_task(self._speak(client), name="mqtt out")
+        except asyncio.CancelledError:
+            with suppress(MqttError):
+                await client.publish(availability, "offline", qos=1, retain=True, timeout=GOODBYE_S)
+            raise
+
+    async def _speak(self, client: Client) -> None:
+        while True:
+            words = await self._outbox.newest(AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                for word in words:
+                    group.create_task(self._publish(client, word))
+
+    async def _publish(self, client: Client, word: Word) -> None:
+        await client.publish(word.topic, word.payload, qos=1, retain=word.is_retained)
+        self._outbox.withdraw(word)
+
+    async def _listen(self, client: Client, emit: Emit) -> None:
+        async for message in client.messages:
+            try:
+                await self._hear(message, emit)
+            except PayloadError as error:
+                self._refuse(message.topic.value, error)
+
+    async def _hear(self, message: Message, emit: Emit) -> None:
+        address = self._topics.address(message.topic.value)
+        if address is None:
+            raise PayloadError(("", "is not a topic that anybody here listens to"))
+        text = bytes(message.payload)
+        if address.kind == "station availability":
+            await self._emit_all(emit, self._inbound.availability(address, text, now_s()))
+            return
+        payload = self._inbound.parse(address, text, is_stored=message.retain)
+        if isinstance(payload, CommandAnswer):
+            self._take_answer(address, payload)
+            return
+        await self._emit_all(emit, self._inbound.events(address, payload, now_s()))
+        self._acknowledge(address, payload)
+
+    def _take_answer(self, address: Address, answer: CommandAnswer) -> None:
+        if not self._commands.answered(EvseId(address.names["evse"]), answer):
+            raise PayloadError(("command_id", f"command {answer.command_id} is not waiting for an answer (any more)"))
+
+    def _acknowledge(self, address: Address, payload: Payload) -> None:
+        if isinstance(payload, GridLimit):
+            received = LimitReceived(id=payload.id, received_at=utc(now_s()))
+            self._outbox.notify(self._topics.written("limit received", **address.names), received.model_dump_json())
+
+    def _refuse(self, topic: str, error: PayloadError) -> None:
+        _log.warning("mqtt: refused what was said on %s: %s", topic, error)
+        for field, reason in error.faults:
+            refusal = Refusal(at=utc(now_s()), topic=topic, field=field, reason=reason)
+            self._outbox.notify(self._topics.written("errors"), refusal.model_dump_json())
+
+    @staticmethod
+    async def _emit_all(emit: Emit, events: tuple[Event, ...]) -> None:
+        for event in events:
+            await emit(event)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _first(group: BaseExceptionGroup[MqttError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
