@@ -258,8 +258,8 @@ class Link:
 
     async def _provide(self, request: Request) -> None:
         """Ask a station what it can do, or set it up; a no is logged, and the station serves as it is."""
-        if isinstance(request, SetProfile) and self._mailbox.has(request.evse.id, request.kind):
-            return  # the controller's own wish for the same profile is next
+        if isinstance(request, SetProfile) and self._is_ours_already(request):
+            return
         match await self._call(request):
             case ResultReceived(payload=payload):
                 reason = refusal(payload)
@@ -272,6 +272,10 @@ class Link:
                     self._defaults[request.evse.id] = request.limit_a
             case reply:
                 logger.warning("%s: no to %s: %s", self.station.id, type(request).__name__, clip(reply, 200))
+
+    def _is_ours_already(self, request: SetProfile) -> bool:
+        """Tell whether the controller's own wish for the same default was sent, or is next."""
+        return request.evse.id in self._defaults or self._mailbox.has(request.evse.id, request.kind)
 
     async def _deliver(self, command: Commanded) -> None:
         """Send a command and tell what became of it."""

@@ -252,7 +252,8 @@ class Peer:
 class World:
     """A server with an ear, and a way to connect stations to it."""
 
-    def __init__(self, csms: Csms, ear: Ear, ledger: Numbers) -> None:
+    def __init__(self, csms: Csms, ear: Ear, ledger: Numbers, task: asyncio.Task[None]) -> None:
+        self.task = task
         self.csms = csms
         self.ear = ear
         self.ledger = ledger
@@ -289,20 +290,23 @@ class World:
         return command
 
 
+async def served(
+    test: Callable[[World], Coroutine[Any, Any, T]], only: Station | None = None, options: Options | None = None
+) -> T:
+    """Run a test against a server on a free port."""
+    ledger, ear = Numbers(), Ear()
+    csms = Csms(site(only), ledger, options=options or Options(ping_interval_s=None))
+    task = asyncio.create_task(csms.run(ear.emit))
+    await csms.ready()
+    try:
+        return await test(World(csms, ear, ledger, task))
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 def in_world(
     test: Callable[[World], Coroutine[Any, Any, T]], only: Station | None = None, options: Options | None = None
 ) -> T:
-    """Run a test against a server on a free port, in simulated time."""
-
-    async def main() -> T:
-        ledger, ear = Numbers(), Ear()
-        csms = Csms(site(only), ledger, options=options or Options(ping_interval_s=None))
-        task = asyncio.create_task(csms.run(ear.emit))
-        await csms.ready()
-        try:
-            return await test(World(csms, ear, ledger))
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    return run(main(), epoch_s=EPOCH_S)
+    """Run a test against a server in simulated time."""
+    return run(served(test, only, options), epoch_s=EPOCH_S)

@@ -8,26 +8,35 @@ import json
 from typing import Any
 
 import pytest
-from ocpp_peers import AC, AC2, STATION, V16, V201, World, in_world, station
+from ocpp_peers import AC, AC2, EPOCH_S, STATION, V16, V201, World, in_world, served, site, station
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from smartcharge.clock import now_s
+from smartcharge.control.state import State, apply
 from smartcharge.csms.requests import GetSchedule, RemoteStop
 from smartcharge.csms.server import Options
+from smartcharge.csms.station import Mailbox
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import (
     Accepted,
+    Commanded,
+    FaultCleared,
+    FaultRaised,
     ProfileKind,
     Rejected,
     StationBooted,
     StationLearnt,
     StationOffline,
     StationOnline,
+    TransactionEnded,
     TransactionStarted,
     Unanswered,
     Unplugged,
 )
+from smartcharge.model import EvseId
 
 BOTH = pytest.mark.parametrize("version", [V16, V201])
+HUGE = json.dumps([2, "x", "DataTransfer", {"vendorId": "v", "data": "x" * 500_000}])
 METERING = {"connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": "2023-11-14T22:13:20Z"}
 
 
@@ -166,6 +175,7 @@ class TestCommands:
                 peer.ws.transport.abort()
                 await world.ear.hear(Unanswered, 2)
                 assert [u.command_id for u in world.ear.of(Unanswered)] == [1, 2]
+                assert now_s() - world.ear.of(StationLearnt)[0].at_s < 1.0  # at once, not when its time is up
                 await world.ear.hear(StationOffline)
 
         in_world(test)
@@ -249,6 +259,36 @@ class TestCommands:
                 assert len(peer.calls("SetChargingProfile")) == before + 1
 
         in_world(test)
+
+    def test_a_default_that_the_controller_wished_is_not_overwritten(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                world.command(8.0, kind=ProfileKind.DEFAULT, life_s=None, transaction_id=None)
+                await peer.provisioned()
+                mine = [p for p in peer.calls("SetChargingProfile") if p["connectorId"] == 1]
+                assert [limit(p["csChargingProfiles"]) for p in mine] == [8.0]
+
+        in_world(test)
+
+    def test_after_a_reboot_the_default_is_written_again(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                peer.answers["SetChargingProfile"] = lambda _: None
+                await peer.boot()
+                world.command(6.0, kind=ProfileKind.DEFAULT, life_s=None, transaction_id=None)
+                await world.ear.hear(Unanswered)
+                assert world.ear.of(Accepted) == []
+
+        in_world(test)
+
+    def test_a_newer_wish_goes_to_the_end_of_the_line(self) -> None:
+        mailbox = Mailbox()
+        wishes = [wish(1, AC), wish(2, AC2), wish(3, AC)]
+        for one in wishes:
+            mailbox.put(one)
+        assert [mailbox.take(), mailbox.take()] == wishes[1:]
+        assert mailbox.is_empty
 
     def test_messages_are_answered_while_a_command_waits(self) -> None:
         async def test(world: World) -> None:
@@ -373,8 +413,47 @@ class TestNothingBilledIsLost:
 
         in_world(test)
 
+    def test_after_a_restart_the_state_on_disk_tells_where_a_transaction_runs(self) -> None:
+        started = TransactionStarted(at_s=EPOCH_S, evse=AC2, transaction_id="55")
+        fault = FaultRaised(at_s=EPOCH_S, evse=AC, code="GroundFailure")
+        derived = FaultRaised(at_s=EPOCH_S, evse=AC, code="over-limit")
+
+        async def test(world: World) -> None:
+            state = State.initial(site())
+            for event in (started, fault, derived):
+                state = apply(state, event)
+            world.csms.resume(state)
+            async with world.peer(V16) as peer:
+                stop = {"transactionId": 55, "meterStop": 9, "timestamp": "2023-11-14T22:13:20Z"}
+                assert (await peer.say("StopTransaction", stop))[0] == 3
+                assert world.ear.of(TransactionEnded)[0].evse == AC2
+                await peer.say("StatusNotification", {"connectorId": 1, "errorCode": "NoError", "status": "Available"})
+                assert [f.code for f in world.ear.of(FaultCleared)] == ["GroundFailure"]
+
+        in_world(test)
+
 
 class TestConnections:
+    def test_the_end_of_the_server_is_the_end_of_its_links(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                world.task.cancel()
+                await asyncio.wait({world.task})
+                assert world.ear.of(StationOffline)
+                assert peer.ws.close_code == 1001
+
+        in_world(test)
+
+    def test_in_real_time_too(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                world.command(16.0)
+                await world.ear.hear(Accepted)
+
+        asyncio.run(served(test))
+
     def test_an_abrupt_end_is_told_and_the_station_gets_in_again(self) -> None:
         async def test(world: World) -> None:
             async with world.peer(V16) as peer:
@@ -484,6 +563,17 @@ class TestAdmission:
         assert "connected" in caplog.text
         assert "secret" not in caplog.text
         assert base64.b64encode(b"CP 1:secret").decode() not in caplog.text
+
+
+def wish(number: int, name: EvseId) -> Commanded:
+    return Commanded(
+        at_s=EPOCH_S,
+        command_id=number,
+        evse=name,
+        kind=ProfileKind.TRANSACTION,
+        limit_a=6.0,
+        expires_s=EPOCH_S + 300.0,
+    )
 
 
 def basic(credentials: str | None) -> dict[str, str]:

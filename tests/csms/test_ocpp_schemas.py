@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from smartcharge.csms.schemas import Version, check_call, check_result, format_time, parse_time_s
@@ -49,3 +51,12 @@ class TestTimes:
     def test_round_trip(self) -> None:
         assert format_time(1_700_000_000.25) == "2023-11-14T22:13:20.250Z"
         assert parse_time_s("2023-11-14T22:13:20.250Z") == 1_700_000_000.25
+
+    def test_a_time_without_a_zone_is_utc_wherever_we_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TZ", "America/Los_Angeles")
+        time.tzset()
+        try:
+            assert parse_time_s("2023-11-14T22:13:20") == 1_700_000_000.0
+        finally:
+            monkeypatch.undo()
+            time.tzset()

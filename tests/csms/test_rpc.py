@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from smartcharge.csms.rpc import (
     CallReceived,
+    ErrorCode,
     ErrorReceived,
     Garbled,
     Malformed,
@@ -210,6 +211,14 @@ class TestMessageIds:
         assert isinstance(call, CallReceived)
         answer = end.answer(call, {"currentTime": "then"})
         assert end.receive('[2,"1","Heartbeat",{}]') == Malformed(reason="CALL repeated under its id", reply=answer)
+
+    @BOTH
+    def test_a_retry_after_an_internal_error_is_handled_afresh(self, version: Version) -> None:
+        end = session(version)
+        call = end.receive('[2,"1","Heartbeat",{}]')
+        assert isinstance(call, CallReceived)
+        end.refuse(call, ErrorCode.INTERNAL, "disk full")
+        assert end.receive('[2,"1","Heartbeat",{}]') == call
 
     @pytest.mark.parametrize(("version", "code"), [(Version.V16, "ProtocolError"), (Version.V201, "RpcFrameworkError")])
     def test_an_id_used_by_another_call_is_refused(self, version: Version, code: str) -> None:
