@@ -68,8 +68,8 @@ def by_turn(queue: Queue) -> Indices:
     two calls it falls by what was charged, and the turn moves on.
     """
     problem = queue.problem
-    helping_wh = max(float((problem.wh_per_amp[0] * problem.max_a.max(axis=0)).mean()), 1.0)
-    turn = int(problem.demand_wh.sum() / helping_wh) - queue.slot
+    turn_wh = float(problem.wh_per_amp[0] @ problem.max_a.max(axis=0)) / max(problem.evs, 1)
+    turn = int(problem.demand_wh.sum() / max(turn_wh, 1.0)) - queue.slot
     return np.roll(np.arange(problem.evs), turn)
 
 

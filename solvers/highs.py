@@ -66,7 +66,9 @@ class _Quiet(highspy.Highs):
         self.silent()
 
     def solve_in_time(self) -> HighsModelStatus:
-        """Run until done or until the deadline."""
+        """Run until done or until the deadline; after it, not at all, though HiGHS could do small ones in no time."""
+        if time.perf_counter() >= self._ends_s:
+            return HighsModelStatus.kTimeLimit
         if self._run() == HighsModelStatus.kUnknown:  # an old basis can lead dual simplex astray; a fresh one does not
             self.clearSolver()
             self._run()
@@ -182,7 +184,7 @@ class _Search:
             chooser = self._chooser(best)
             status = chooser.solve_in_time()
             info = chooser.getInfo()
-            bound = max(bound, info.mip_dual_bound)
+            bound = max(bound, info.mip_dual_bound) if status == HighsModelStatus.kOptimal else bound
             if info.primal_solution_status == highspy.kSolutionStatusFeasible:
                 candidate = self._tightened(np.round(chooser.values()[self.switches]))
                 is_better = best.status != HighsModelStatus.kOptimal or candidate.cost < best.cost

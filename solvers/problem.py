@@ -72,8 +72,8 @@ class Problem:
                 raise ValueError(f"{name} holds a negative number")
         if not np.isfinite([self.early_price, self.peak_price, self.peak_w]).all():
             raise ValueError("early_price, peak_price and peak_w must be finite")
-        if (self.slot_s <= 0.0).any() or (self.watts_per_amp <= 0.0).any():
-            raise ValueError("slot_s and watts_per_amp must be positive")
+        if not self.slots or (self.slot_s <= 0.0).any() or (self.watts_per_amp <= 0.0).any():
+            raise ValueError("slot_s, of at least one slot, and watts_per_amp must be positive")
         if self.peak_price < 0.0 or self.binary_slots < 0:
             raise ValueError("peak_price and binary_slots must not be negative")
 

@@ -24,8 +24,8 @@ def caps_a(problem: Problem) -> Floats:
     """
     cap = np.minimum(problem.max_a, problem.demand_wh / problem.wh_per_amp)
     touched = problem.coupling != 0
-    single = np.flatnonzero(touched.sum(axis=1) == 1)
-    for row, ev in zip(single, touched[single].argmax(axis=1), strict=True):
+    for row in np.flatnonzero(touched.sum(axis=1) == 1):
+        ev = touched[row].argmax()
         bound = problem.limit_a[:, row] / abs(problem.coupling[row, ev])
         np.minimum(cap[:, ev], bound, out=cap[:, ev])
     leading = cap[: problem.binary_slots]
