@@ -197,6 +197,15 @@ class TestLimits:
         scene.at(200)
         assert scene.watcher.finish().violations == []
 
+    def test_a_replaced_limit_does_not_come_back_when_the_new_one_expires(self) -> None:
+        scene = Scene()
+        scene.watcher.limit("dso", MAIN, Phases.all(20.0), reaction_s=0.0)
+        scene.watcher.limit("dso", MAIN, Phases.all(10.0), reaction_s=15.0, valid_until_s=START_S + 100.0)
+        scene.at(100)
+        scene.at(100, C=30.0)
+        scene.at(300)
+        assert scene.watcher.finish().violations == []
+
     @pytest.mark.parametrize("how", ["lifted", "expired"])
     def test_a_limit_that_is_gone_binds_no_more(self, how: str) -> None:
         scene = Scene()
