@@ -212,7 +212,8 @@ class Watcher:
         self._limits = [limit for limit in self._limits if limit.until_s > world.now_s]
         drawn_a, load_a = world.drawn_a(), world.load_a
         lines_a = world.line_currents(drawn_a, load_a)
-        self.record.worst_share = max(self.record.worst_share, float((lines_a / self._rating_a).max()))
+        shares = np.divide(lines_a, self._rating_a, out=np.zeros_like(lines_a), where=self._rating_a > 0.0)
+        self.record.worst_share = max(self.record.worst_share, float(shares.max()))
         too_high = self._too_high(drawn_a, load_a)
         blamed = self._blame(too_high, drawn_a, load_a) if too_high else {}
         for key in [key for key in self._open if blamed.get(key[0]) is not key[1]]:

@@ -149,7 +149,7 @@ class World:
             self.now_s = max(self.now_s, self._due[0][0])
             while self._due and self._due[0][0] <= self.now_s:
                 self._happen(*heapq.heappop(self._due))
-        self.now_s = to_s
+        self.now_s = max(self.now_s, to_s)  # a listener may have advanced it already
 
     def subscribe(self, evse: EvseId, listener: Callable[[], None]) -> None:
         """Tell `listener` when the car at an EVSE comes, goes, follows another offer or is full."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
@@ -140,6 +142,15 @@ class TestRatings:
         scene.at(0, A=20.0, C=32.0)
         scene.at(7)
         assert {seconds(v) for v in scene.watcher.finish().violations} == {(0.0, 7.0)}
+
+    def test_a_phase_that_is_not_there_may_carry_nothing(self) -> None:
+        one_phase = replace(SITE.circuits[0], rating_a=Phases(40.0, 0.0, 0.0))
+        world = World(replace(SITE, circuits=(one_phase, SITE.circuits[1])), start_s=START_S)
+        watcher = Watcher(world)
+        world.plug(C, Car.ideal(energy_wh=1e5, max_w=1e6))
+        world.offer(C, 10.0)
+        world.advance(START_S + 10.0)
+        assert [(v.phase, v.amount_a) for v in watcher.finish().violations] == [("L2", 10.0), ("L3", 10.0)]
 
 
 class TestLimits:

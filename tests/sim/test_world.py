@@ -271,6 +271,22 @@ class TestTime:
         world.advance(START_S + 2e6)
         assert world.next_s == inf
 
+    def test_who_is_told_may_advance_the_world_himself(self) -> None:
+        world = charging(flat(evse("A"), evse("B")), {"A": 10.0, "B": 10.0})
+        world.unplug(EvseId("A"))
+        told: list[bool] = []
+
+        def hear() -> None:
+            world.advance(START_S + 7200.0)
+            told.append(world.is_full(EvseId("A")))
+
+        world.plug(EvseId("A"), ideal(energy_wh=3450.0))
+        world.subscribe(EvseId("A"), hear)
+        world.advance(START_S + 7200.0)
+        assert told == [True]
+        assert world.now_s == START_S + 7200.0
+        assert world.register_wh(EvseId("B")) == pytest.approx(13_800.0)
+
     def test_time_does_not_go_back(self) -> None:
         world = World(flat(evse("A")), start_s=START_S)
         with pytest.raises(ValueError, match="back"):
