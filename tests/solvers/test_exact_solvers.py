@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from highspy import HighsModelStatus
 from hypothesis import given, settings
 from problems import DELTA, contended, priced, problems, random_problem, simple
 
@@ -146,8 +147,8 @@ class TestDeadline:
         problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
         run, runs = highs._Quiet.solve_in_time, iter([True, True])
 
-        def run_out_of_time(model: highs._Quiet) -> highs.HighsModelStatus:
-            return run(model) if next(runs, False) else highs.HighsModelStatus.kTimeLimit
+        def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
+            return run(model) if next(runs, False) else HighsModelStatus.kTimeLimit
 
         monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
         schedule = highs.solve(problem, LONG_S)
@@ -159,8 +160,8 @@ class TestDeadline:
         problem = random_problem(seed=3, slots=12, evs=8, rows=4, binary_slots=1)
         run, runs = highs._Quiet.solve_in_time, iter([True])
 
-        def run_out_of_time(model: highs._Quiet) -> highs.HighsModelStatus:
-            return run(model) if next(runs, False) else highs.HighsModelStatus.kTimeLimit
+        def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
+            return run(model) if next(runs, False) else HighsModelStatus.kTimeLimit
 
         monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
         schedule = highs.solve(problem, LONG_S)
