@@ -19,10 +19,11 @@ from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import Question, plan_of, question
 from smartcharge.control.profiles import changes
-from smartcharge.control.schedule import next_due_s
+from smartcharge.control.schedule import matters, next_due_s
 from smartcharge.control.state import State, apply
 from smartcharge.events import (
     Accepted,
+    ChargingChanged,
     CircuitMetered,
     Commanded,
     Event,
@@ -43,7 +44,7 @@ from solvers.problem import Schedule
 _BILLED: Final = (TransactionStarted, TransactionEnded)
 _CALM: Final = (Metered, CircuitMetered, StationLearnt, Accepted, Commanded)
 """Facts that may wait for the next turn of the fast loop."""
-_NO_NEWS: Final = (*_CALM, Rejected, Unanswered, StationBooted, StationOnline, StationOffline)
+_NO_NEWS: Final = (*_CALM, ChargingChanged, Rejected, Unanswered, StationBooted, StationOnline, StationOffline)
 """Facts that do not call for a new plan at once."""
 RESTART_S: Final = (1.0, 60.0)
 """First and longest pause before a failed source is started again [s]."""
@@ -71,7 +72,7 @@ class Controller:
         self._charger_of = {station: charger for charger in chargers for station in charger.stations()}
         self._observers = observers
         self._plan: Plan | None = None
-        self._troubles: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._replan = asyncio.Event()
@@ -93,8 +94,9 @@ class Controller:
 
     def _take(self, event: Event) -> None:
         self._journal.append(event)
-        self.state = apply(self.state, event)
-        self._changed.set()
+        before, self.state = self.state, apply(self.state, event)
+        if matters(before, self.state, event):
+            self._changed.set()
         if not isinstance(event, _CALM):
             self._urgent.set()
         if not isinstance(event, _NO_NEWS):
@@ -136,23 +138,28 @@ class Controller:
             self._take(fault)
         limits = effective_limits(self.state, at_s)
         decision = allocate(self.state, limits, self._plan, at_s)
-        await self._command(changes(self.state, decision, at_s))
+        commands = [c for c in changes(self.state, decision, at_s) if self._station(c) in self._charger_of]
+        for command in commands:
+            self._take(command)
+        # Facts that come in while this is written down belong to the next cycle.
         snapshot = Snapshot(
             at_s=at_s, site=self._site, state=self.state, limits=limits,
-            plan=self._plan, decision=decision, troubles=dict(self._troubles),
+            plan=self._plan, decision=decision, troubles=self._troubles(),
         )  # fmt: skip
+        await self._send(commands)
         for observer in self._observers:
             observer.observe(snapshot)
         return decision
 
-    async def _command(self, commands: Iterable[Commanded]) -> None:
-        """Write commands down before they are sent: after a crash they must still be believed."""
-        reachable = [c for c in commands if self._station(c) in self._charger_of]
-        for command in reachable:
-            self._take(command)
-        if reachable:
+    def _troubles(self) -> dict[str, str]:
+        """Return what does not work now, by source: its own word, or how it failed."""
+        return {s.name: s.trouble for s in self._sources if s.trouble is not None} | self._failed
+
+    async def _send(self, commands: Sequence[Commanded]) -> None:
+        """Send commands once they are written down: after a crash they must still be believed."""
+        if commands:
             await self._journal.flush()
-        for command in reachable:
+        for command in commands:
             self._charger_of[self._station(command)].wish(command)
 
     def _station(self, command: Commanded) -> StationId:
@@ -198,11 +205,11 @@ class Controller:
             except Exception as error:  # the one place that keeps the site running whatever an adapter does
                 log.exception("%s failed", source.name)
                 trouble = f"{type(error).__name__}: {error}"
-            self._troubles[source.name] = trouble
+            self._failed[source.name] = trouble
             self._changed.set()
             pause_s = first_s if now_s() - started_s > longest_s else min(2.0 * pause_s, longest_s)
             await asyncio.sleep(pause_s)
-            del self._troubles[source.name]
+            del self._failed[source.name]
 
 
 def replay(site: Site, events: Iterable[Event]) -> State:

@@ -205,7 +205,7 @@ class Timing:
 
     fast_s: float = 5.0
     """Period of the fast loop; urgent events do not wait for it."""
-    slow_s: float = 60.0
+    slow_s: float = 300.0
     """Longest time between two plans."""
     solve_s: float = 2.0
     """Deadline of one optimisation."""

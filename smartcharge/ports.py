@@ -23,6 +23,10 @@ class Source(Protocol):
     def name(self) -> str:
         """Name it in logs and faults, e.g. ``"mqtt"``."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Return what keeps it from working now, in words; None if nothing does."""
+
     async def run(self, emit: Emit) -> None:
         """Yield facts until cancelled."""
 
@@ -68,7 +72,7 @@ class Snapshot:
     plan: Plan | None
     decision: Decision
     troubles: Mapping[str, str]
-    """Sources that failed and wait to be started again, by name, with the reason."""
+    """Sources that do not work now, by name, with the reason."""
 
 
 class Observer(Protocol):

@@ -18,6 +18,7 @@ from smartcharge.mqtt.commands import Commands
 from smartcharge.mqtt.inbound import Inbound, PayloadError
 from smartcharge.mqtt.outbox import Outbox, Word
 from smartcharge.mqtt.payloads import CommandAnswer, GridLimit, LimitReceived, Payload, Refusal, SetpointSaid
+from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
 from smartcharge.mqtt.telemetry import plan_said, site_state, utc
@@ -107,28 +108,44 @@ class MqttRoom:
         failures = 0
         client = self._client()
         while True:
-            cancellations = _cancellations()
+            connection = asyncio.create_task(self._connection(client, emit), name="mqtt connected")
             try:
-                async with client:
-                    failures, self._trouble = 0, None
-                    await self._serve(client, emit, cancellations)
-            except* MqttError as group:
-                reason = str(_first(group))
+                await asyncio.wait({connection})
+            finally:
+                # Asked once, it might not end: `asyncio.wait_for` (up to Python 3.11, in aiomqtt) and a TaskGroup
+                # whose child fails at that moment (up to 3.12) swallow a cancellation.
+                while not connection.done():
+                    connection.cancel()
+                    await asyncio.wait({connection}, timeout=2.0 * GOODBYE_S)
+            stood, reason = connection.result()
             self._trouble = f"no connection to the broker: {reason}"
             _log.warning("mqtt: no connection to %s:%s: %s", self._settings.host, self._settings.port, reason)
-            if failures == 0:
+            if stood:
+                failures = 0
                 # A client that had a connection would send what it held back before anything newer.
                 client = self._client()
             await self._emit_all(emit, self._stations.all_offline("no connection to the broker", now_s()))
             await asyncio.sleep(self._wait_s(failures))
             failures += 1
 
+    async def _connection(self, client: Client, emit: Emit) -> tuple[bool, str]:
+        """Serve one connection to its end; return whether it stood at all, and why it ended."""
+        stood, reason = False, ""
+        try:
+            async with client:
+                stood = True
+                await self._serve(client, emit)
+        except* MqttError as group:
+            reason = str(_first(group))
+        return stood, reason
+
     def _wait_s(self, failures: int) -> float:
         longest_s = min(LONGEST_WAIT_S, SHORTEST_WAIT_S * 2.0 ** min(failures, 10))
         return longest_s * self._jitter.uniform(0.5, 1.0)
 
     def _client(self) -> Client:
-        return Client(
+        kind = Client if self._settings.keepalive_s else QuietClient
+        return kind(
             self._settings.host,
             self._settings.port,
             username=self._settings.username,
@@ -142,14 +159,12 @@ class MqttRoom:
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
-    async def _serve(self, client: Client, emit: Emit, cancellations: int) -> None:
+    async def _serve(self, client: Client, emit: Emit) -> None:
         availability = self._topics.written("availability")
         try:
             await client.subscribe([(topic, 1) for topic in self._topics.subscriptions()])
             await client.publish(availability, "online", qos=1, retain=True)
-            # Up to Python 3.11 `asyncio.wait_for`, which aiomqtt uses, may swallow a cancellation (cpython #86296).
-            if _cancellations() > cancellations:
-                raise asyncio.CancelledError
+            self._trouble = None
             _log.info("mqtt: connected to %s:%s", self._settings.host, self._settings.port)
             self._outbox.restate()
             async with asyncio.TaskGroup() as group:
@@ -212,11 +227,6 @@ class MqttRoom:
     async def _emit_all(emit: Emit, events: tuple[Event, ...]) -> None:
         for event in events:
             await emit(event)
-
-
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _first(group: BaseExceptionGroup[MqttError]) -> BaseException:

@@ -1,0 +1,227 @@
+"""Whoever breaks things on purpose: grid limits that come and go, faults by the scenario."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from smartcharge.clock import now_s
+from smartcharge.events import FaultRaised, StationOffline
+from smartcharge.model import Circuit, CircuitId, Phases, Site, StationId
+from smartcharge.sim.broker import Broker
+from smartcharge.sim.devices import OPERATOR, GridOperator, Meters
+from smartcharge.sim.fleet import Fleet
+from smartcharge.sim.plant import Evidence, Plant
+from smartcharge.sim.recorder import Recorder
+from smartcharge.sim.result import Detection
+from smartcharge.sim.scenario import Fault, FaultKind, GridStep, Scenario
+from smartcharge.sim.watcher import Watcher
+from smartcharge.sim.world import World
+
+BROKER_BACK_S = 60.0
+"""How long MQTT clients may take to come back to a broker [s]: the longest back-off, twice."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LimitBook:
+    """What limit is in force in truth, for the watcher: declared by the operator, held, expired or out of reach.
+
+    A limit binds within the reaction time once a controller can hear it.  While no controller lives,
+    the site owes the failsafe limit and no less; once the operator is silent beyond the validity of its
+    last word, the failsafe limit joins the last one.
+    """
+
+    site: Site
+    watcher: Watcher
+    recorder: Recorder
+    limit: tuple[Circuit, Phases] | None = None
+    is_alive: bool = True
+    is_expired: bool = False
+    hindered_until_s: float = 0.0
+    """Until then something keeps commands from stations or facts from the controller."""
+
+    def tell(self) -> None:
+        """Tell the watcher what holds now."""
+        if self.limit is None:
+            for circuit in self.site.circuits:
+                self.watcher.lift(OPERATOR, circuit.id)
+            return
+        circuit, limit_a = self.limit
+        in_force = limit_a
+        if not self.is_alive:
+            in_force = limit_a.max(circuit.failsafe_a)
+        elif self.is_expired:
+            in_force = limit_a.min(circuit.failsafe_a)
+        reaction_s = self.site.timing.reaction_s + max(0.0, self.hindered_until_s - now_s())
+        self.watcher.limit(OPERATOR, circuit.id, in_force, reaction_s=reaction_s)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """Everything that a scenario can touch."""
+
+    site: Site
+    start_s: float
+    world: World
+    watcher: Watcher
+    recorder: Recorder
+    fleet: Fleet
+    plant: Plant
+    meters: Meters
+    operator: GridOperator
+    book: LimitBook
+    broker: Broker
+    detections: list[Detection] = field(default_factory=list)
+
+
+async def play(scenario: Scenario, stage: Stage) -> None:
+    """Do to the site all that the scenario says, each thing at its time; returns when all is done."""
+    async with asyncio.TaskGroup() as group:
+        for step in scenario.limits:
+            group.create_task(_limit(step, stage), name="limit")
+        for fault in scenario.faults:
+            group.create_task(_fault(fault, stage), name=fault.kind.value)
+
+
+async def _until(stage: Stage, after_s: float) -> None:
+    await asyncio.sleep(max(0.0, stage.start_s + after_s - now_s()))
+
+
+async def _limit(step: GridStep, stage: Stage) -> None:
+    circuits = {circuit.id: circuit for circuit in stage.site.circuits}
+    circuit = stage.site.circuits[0] if step.circuit is None else circuits[CircuitId(step.circuit)]
+    await _until(stage, step.after_s)
+    power_w = step.power_w
+    if power_w is None:
+        assert step.share is not None
+        limit_a = Phases(*(a * step.share for a in circuit.rating_a))
+    else:
+        limit_a = Phases.all(power_w / (3.0 * circuit.voltage_v))
+    stage.world.advance(now_s())
+    stage.operator.limit(circuit.id, current_a=limit_a, power_w=None)
+    stage.book.limit = (circuit, limit_a)
+    stage.book.tell()
+    stage.recorder.cut(circuit.id, limit_a)
+    if step.duration_s is not None:
+        await asyncio.sleep(step.duration_s)
+        stage.world.advance(now_s())
+        stage.operator.lift()
+        stage.book.limit = None
+        stage.book.tell()
+
+
+async def _fault(fault: Fault, stage: Stage) -> None:
+    await _until(stage, fault.after_s)
+    stage.world.advance(now_s())
+    target = _target(fault, stage)
+    planted_s, seen = now_s(), len(stage.plant.evidence)
+    stage.book.hindered_until_s = max(stage.book.hindered_until_s, planted_s + _hinders_s(fault, stage.site))
+    await _switch(fault.kind, target, stage, on=True)
+    await asyncio.sleep(fault.duration_s)
+    stage.world.advance(now_s())
+    await _switch(fault.kind, target, stage, on=False)
+    await asyncio.sleep(4 * stage.site.timing.meter_interval_s)
+    stage.detections.append(_detection(fault, target, planted_s, stage, stage.plant.evidence[seen:]))
+
+
+def _target(fault: Fault, stage: Stage) -> str:
+    """Return what is to fail: what the scenario names, or a station whose car draws the most right now."""
+    if fault.target is not None:
+        return fault.target
+    if fault.kind in (FaultKind.BROKER_DOWN, FaultKind.CONTROLLER_KILLED, FaultKind.LIMIT_STALE):
+        return {FaultKind.BROKER_DOWN: "broker", FaultKind.LIMIT_STALE: OPERATOR}.get(fault.kind, "controller")
+    return max(stage.site.evses, key=lambda evse: stage.world.power_w(evse.id)).station
+
+
+def _hinders_s(fault: Fault, site: Site) -> float:
+    """Return how long from its start a fault keeps the site from following a new limit in full [s]."""
+    timing = site.timing
+    match fault.kind:
+        case FaultKind.BROKER_DOWN:
+            return fault.duration_s + BROKER_BACK_S
+        case FaultKind.CONTROLLER_KILLED:
+            return fault.duration_s + timing.command_s + timing.profile_s
+        case FaultKind.STATION_SILENT | FaultKind.ANSWER_LOST | FaultKind.STATION_DEAD:
+            # A station that hears nothing keeps its profile until it ends.
+            return fault.duration_s + timing.profile_s + timing.margin_s
+        case FaultKind.STATION_IGNORES_PROFILE | FaultKind.METER_FROZEN | FaultKind.LIMIT_STALE:
+            return 0.0
+
+
+async def _switch(kind: FaultKind, target: str, stage: Stage, *, on: bool) -> None:
+    station = StationId(target)
+    match kind:
+        case FaultKind.STATION_SILENT:
+            stage.fleet.set_silent(station, on=on)
+        case FaultKind.STATION_DEAD:
+            stage.fleet.set_dead(station, on=on)
+        case FaultKind.ANSWER_LOST:
+            stage.fleet.set_losing_answers(station, on=on)
+        case FaultKind.STATION_IGNORES_PROFILE:
+            stage.fleet.set_ignoring(station, on=on)
+            _tell_watcher(station, stage, on=on)
+        case FaultKind.METER_FROZEN:
+            _freeze(target, stage, on=on)
+        case FaultKind.BROKER_DOWN:
+            await (stage.broker.stop() if on else stage.broker.start())
+        case FaultKind.CONTROLLER_KILLED:
+            await (stage.plant.kill() if on else stage.plant.start())
+            stage.book.is_alive = not on
+            stage.book.tell()
+        case FaultKind.LIMIT_STALE:
+            stage.operator.is_silent = on
+            await _let_expire(stage, on=on)
+
+
+async def _let_expire(stage: Stage, *, on: bool) -> None:
+    if on:
+        await asyncio.sleep(max(0.0, stage.operator.valid_until_s - now_s()))
+        stage.world.advance(now_s())
+    stage.book.is_expired = on
+    stage.book.tell()
+
+
+def _tell_watcher(station: StationId, stage: Stage, *, on: bool) -> None:
+    for evse in stage.site.evses:
+        if evse.station == station:
+            (stage.watcher.misbehaves if on else stage.watcher.behaves)(evse.id)
+
+
+def _freeze(target: str, stage: Stage, *, on: bool) -> None:
+    if any(circuit.id == target for circuit in stage.site.circuits):
+        circuit = CircuitId(target)
+        (stage.meters.frozen.add if on else stage.meters.frozen.discard)(circuit)
+    else:
+        stage.fleet.set_frozen(StationId(target), on=on)
+
+
+def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, evidence: list[Evidence]) -> Detection:
+    """Return how the controller came to know of a fault: the first fact that speaks of its target."""
+    found: tuple[float, str] | None = None
+    match fault.kind:
+        case FaultKind.BROKER_DOWN:
+            found = _shown("mqtt", planted_s, stage)
+        case FaultKind.CONTROLLER_KILLED:
+            found = (planted_s, "started again from its journal") if stage.plant.starts > 1 else None
+        case FaultKind.LIMIT_STALE:
+            found = _shown("failsafe", planted_s, stage)
+        case FaultKind.METER_FROZEN if target in stage.recorder.seen:
+            found = _shown(target, planted_s, stage)
+        case _:
+            station_of = {evse.id: evse.station for evse in stage.site.evses}
+            about = [
+                e for e in evidence if (e.station if isinstance(e, StationOffline) else station_of[e.evse]) == target
+            ]
+            first = next(iter(about), None)
+            found = None if first is None else (first.at_s, _words(first))
+    detected_s, words = found if found is not None else (None, "nothing noticed")
+    return Detection(kind=fault.kind.value, target=target, planted_s=planted_s, detected_s=detected_s, evidence=words)
+
+
+def _words(evidence: Evidence) -> str:
+    return f"{evidence.code}: {evidence.detail}" if isinstance(evidence, FaultRaised) else type(evidence).__name__
+
+
+def _shown(name: str, planted_s: float, stage: Stage) -> tuple[float, str] | None:
+    at_s = stage.recorder.seen.get(name)
+    return None if at_s is None or at_s < planted_s else (at_s, f"shown: {name}")

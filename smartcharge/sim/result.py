@@ -1,0 +1,70 @@
+"""What came of a simulated stretch of time under one policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from smartcharge.sim.watcher import Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """The course of the run, one value a sample."""
+
+    at_s: tuple[float, ...]
+    power_w: tuple[float, ...]
+    """True power through the grid connection [W]."""
+    limit_w: tuple[float, ...]
+    """Limit in force there [W]: the lowest phase, as balanced power."""
+    cars: tuple[int, ...]
+    """Cars plugged in."""
+    charging: tuple[int, ...]
+    """Cars that draw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """A planted fault, and how the controller came to know of it."""
+
+    kind: str
+    target: str
+    planted_s: float
+    detected_s: float | None
+    """When [s since 1970]; None if nothing was noticed."""
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The figures of one policy."""
+
+    policy: str
+    energy_requested_wh: float
+    energy_delivered_wh: float
+    sessions: int
+    sessions_met: int
+    """Sessions that got at least 99.9 % of what they asked."""
+    cost: float
+    """Energy at the site's prices and the demand charge on the highest quarter of an hour."""
+    peak_w: float
+    """Highest true power through the grid connection [W]."""
+    fairness: float
+    """Jain's index of the delivered shares: 1 when every session got the same share of its request."""
+    worst_loading: float
+    """Highest true current on any line as a share of its rating [A/A]."""
+    violations: tuple[Violation, ...]
+    misbehaviour: tuple[Violation, ...]
+    """Overloads by a station's own misbehaviour, or within the reaction time to a rise of other load."""
+    detections: tuple[Detection, ...]
+    limit_drop_to_compliance_s: tuple[float, ...]
+    """For every cut of the grid limit, how long the true load stayed above it [s]."""
+    solve_s: tuple[float, ...]
+    """Real time of every plan [s]."""
+    wall_s: float
+    series: Series = field(repr=False)
+
+
+def fairness(shares: list[float]) -> float:
+    """Return Jain's index of shares, between 1/n and 1 (Jain, Chiu, Hawe 1984); 1 for none."""
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares > 0.0 else 1.0

@@ -1,0 +1,238 @@
+"""One policy, one stretch of time, one site: the very controller, in simulated time, watched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from smartcharge.clock import now_s
+from smartcharge.config.settings import Settings
+from smartcharge.events import NeedStated
+from smartcharge.model import NOTHING
+from smartcharge.mqtt.settings import MqttSettings
+from smartcharge.ports import Observer
+from smartcharge.sim import loop
+from smartcharge.sim.broker import Broker
+from smartcharge.sim.cars import recorded
+from smartcharge.sim.devices import DirectWire, GridOperator, Meters, MqttWire, Wire
+from smartcharge.sim.direct import DirectStations
+from smartcharge.sim.faults import LimitBook, Stage, play
+from smartcharge.sim.fleet import Fleet
+from smartcharge.sim.loads import BuildingLoad
+
+from smartcharge.sim.ocpp_fleet import OcppFleet
+from smartcharge.sim.plant import ListJournal, Plant
+from smartcharge.sim.recorder import Recorder, Served
+from smartcharge.sim.recordings import Visit
+from smartcharge.sim.result import Result, fairness
+from smartcharge.sim.scenario import Scenario
+from smartcharge.sim.watcher import Record, Watcher
+from smartcharge.sim.world import LoopDriver, World
+from smartcharge.store import open_store
+
+UNCONTROLLED = "uncontrolled"
+"""The policy without a controller: every car takes what its EVSE can give."""
+MET = 0.999
+"""Share of the requested energy from which a session counts as met."""
+
+
+class Transport(Enum):
+    """How the controller and the stations talk."""
+
+    OCPP = "ocpp"
+    """OCPP over WebSockets and MQTT over TCP, on loopback."""
+    DIRECT = "direct"
+    """Function calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What to simulate."""
+
+    settings: Settings
+    policy: str
+    visits: tuple[Visit, ...]
+    start_s: float
+    """First midnight [s since 1970]."""
+    end_s: float
+    scenario: Scenario = Scenario()
+    transport: Transport = Transport.DIRECT
+    is_ideal: bool = False
+    """Whether batteries take their full power to the end instead of tapering."""
+    seed: int = 0
+    pace: float | None = None
+    """Simulated seconds per real second at most; None is as fast as possible."""
+    sample_s: float = 60.0
+
+
+def simulate(
+    run: Run, *, observers: Sequence[Observer] = (), on_sample: Callable[[float], None] = lambda _: None
+) -> Result:
+    """Return what comes of a run; `on_sample` hears the simulated time [s since 1970] as it passes."""
+    began_s = time.perf_counter()
+    stage, served, record = loop.run(_play(run, observers, on_sample), epoch_s=run.start_s, pace=run.pace)
+    return _result(run, stage, served, record, time.perf_counter() - began_s)
+
+
+async def _play(
+    run: Run, observers: Sequence[Observer], on_sample: Callable[[float], None]
+) -> tuple[Stage, list[Served], Record]:
+    site = run.settings.site
+    loads = {
+        circuit.id: BuildingLoad(peak_a=circuit.uncontrolled_a, timezone=site.timezone, seed=run.seed + i)
+        for i, circuit in enumerate(site.circuits)
+        if circuit.uncontrolled_a != NOTHING
+    }
+    world = World(site, start_s=run.start_s, loads=loads)
+    driver = LoopDriver(world)
+    watcher = Watcher(world, load_reaction_s=_load_reaction_s(run))
+    recorder = Recorder(world=world, watcher=watcher, sample_s=run.sample_s, on_sample=on_sample)
+    async with _surroundings(run, world, watcher, recorder, observers) as (stage, wire):
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(work, name=name)
+                for name, work in (
+                    ("recorder", recorder.run()), ("meters", stage.meters.run()), ("operator", stage.operator.run()),
+                    ("scenario", play(run.scenario, stage)), ("alive", _stay_alive(stage.plant)),
+                )
+            ]  # fmt: skip
+            served = await _traffic(run, stage.fleet, wire, world)
+            for task in background:
+                task.cancel()
+        if run.policy != UNCONTROLLED:
+            await _check_afterwards(stage, watcher)
+        await stage.plant.kill()
+    driver.close()
+    return stage, served, watcher.finish()
+
+
+def _load_reaction_s(run: Run) -> float:
+    """Return how long a rise of uncontrolled load may last: until its meter speaks and the reaction time is over."""
+    return run.settings.site.timing.reaction_s + 10.0
+
+
+async def _stay_alive(plant: Plant) -> None:
+    while True:
+        await asyncio.sleep(60.0)
+        await plant.check_alive()
+
+
+@asynccontextmanager
+async def _surroundings(
+    run: Run, world: World, watcher: Watcher, recorder: Recorder, observers: Sequence[Observer]
+) -> AsyncIterator[tuple[Stage, Wire]]:
+    """Start broker, controller, devices and stations."""
+    async with AsyncExitStack() as stack:
+        site = replace(run.settings.site, solver=run.policy)
+        plant = Plant(
+            settings=replace(run.settings, site=site, mqtt=None),
+            journal=ListJournal(),
+            observers=(recorder, *observers),
+        )
+        broker = Broker()
+        stack.push_async_callback(broker.stop)
+        fleet: Fleet
+        wire: Wire
+        if run.transport is Transport.OCPP and run.policy != UNCONTROLLED:
+            await broker.start()
+            store = await stack.enter_async_context(open_store("sqlite://"))
+            plant.journal, plant.ledger = store.journal, store.ledger
+            mqtt = MqttSettings(host="127.0.0.1", port=broker.port, keepalive_s=0, publish_s=60.0)
+            plant.settings = replace(plant.settings, mqtt=mqtt)
+            wire = MqttWire(site, broker.port)
+            await plant.start()
+            fleet = OcppFleet(site, world, f"ws://127.0.0.1:{plant.ocpp_port}")
+            for work in (wire.run(), fleet.run()):
+                stack.push_async_callback(_cancel, asyncio.create_task(work))
+        else:
+            wire, fleet = DirectWire(), DirectStations(site, world)
+            plant.chargers, plant.sources = (fleet,), (wire,)
+            if run.policy != UNCONTROLLED:
+                await plant.start()
+        stage = Stage(
+            site=site, start_s=run.start_s, world=world, watcher=watcher, recorder=recorder, fleet=fleet, plant=plant,
+            meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
+            book=LimitBook(site=site, watcher=watcher, recorder=recorder), broker=broker,
+        )  # fmt: skip
+        yield stage, wire
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _traffic(run: Run, fleet: Fleet, wire: Wire, world: World) -> list[Served]:
+    """Let cars come and go until the end; return what each got."""
+    served: list[Served] = []
+    at: dict[str, Served] = {}
+    evses = {evse.id: evse for evse in world.site.evses}
+    for at_s, is_arrival, visit in _timetable(run):
+        await asyncio.sleep(max(0.0, at_s - now_s()))
+        world.advance(now_s())
+        if is_arrival:
+            at[visit.session_id] = Served(visit=visit)
+            served.append(at[visit.session_id])
+            fleet.plug(visit.evse, recorded(visit, evses[visit.evse], is_ideal=run.is_ideal), visit.session_id)
+            wire.say(_need(visit))
+        else:
+            at[visit.session_id].delivered_wh = fleet.unplug(visit.evse)
+    await asyncio.sleep(max(0.0, run.end_s - now_s()))
+    world.advance(now_s())
+    for remaining in served:
+        if remaining.visit.depart_s >= run.end_s:
+            remaining.delivered_wh = world.taken_wh(remaining.visit.evse)
+    return served
+
+
+def _timetable(run: Run) -> list[tuple[float, bool, Visit]]:
+    """Return arrivals and departures within the run in order; at one instant, who leaves goes first."""
+    visits = [visit for visit in run.visits if run.start_s <= visit.arrive_s < run.end_s]
+    arrivals = [(visit.arrive_s, True, visit) for visit in visits]
+    departures = [(visit.depart_s, False, visit) for visit in visits if visit.depart_s < run.end_s]
+    return sorted(arrivals + departures, key=lambda entry: entry[:2])
+
+
+def _need(visit: Visit) -> NeedStated:
+    """Return what the driver says: his own words where the recording has them, else what really happened."""
+    return NeedStated(
+        at_s=now_s(),
+        evse=visit.evse,
+        energy_wh=visit.energy_wh if visit.stated_energy_wh is None else visit.stated_energy_wh,
+        depart_at_s=visit.depart_s if visit.stated_depart_s is None else visit.stated_depart_s,
+    )
+
+
+async def _check_afterwards(stage: Stage, watcher: Watcher) -> None:
+    if not await stage.plant.replays():
+        watcher.note("I5", "the journal does not lead to the state that the controller has")
+
+
+def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s: float) -> Result:
+    requested = [one.visit.energy_wh for one in served]
+    delivered = [min(one.delivered_wh, one.visit.energy_wh) for one in served]
+    shares = [d / r if r > 0.0 else 1.0 for d, r in zip(delivered, requested, strict=True)]
+    recorder, money = stage.recorder, run.settings.site.money
+    return Result(
+        policy=run.policy,
+        energy_requested_wh=sum(requested),
+        energy_delivered_wh=sum(delivered),
+        sessions=len(served),
+        sessions_met=sum(share >= MET for share in shares),
+        cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.peak_w / 1000.0 * money.peak_per_kw,
+        peak_w=recorder.peak_w,
+        fairness=fairness(shares),
+        worst_loading=record.worst_share,
+        violations=tuple(record.violations),
+        misbehaviour=(*record.misbehaviour, *record.load_rises),
+        detections=tuple(stage.detections),
+        limit_drop_to_compliance_s=tuple(recorder.compliance_s),
+        solve_s=tuple(recorder.solve_s),
+        wall_s=wall_s,
+        series=recorder.series(),
+    )
