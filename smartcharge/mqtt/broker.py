@@ -112,7 +112,7 @@ class _Broker:
         try:
             await self._converse(reader, writer)
         except (MalformedError, TimeoutError) as error:
-            _log.warning("mqtt broker: cut a connection off: %s", error or "silent for too long")
+            _log.warning("mqtt broker: cut a connection off: %s", str(error) or "silent for too long")
         except (asyncio.IncompleteReadError, ConnectionError):
             _log.debug("mqtt broker: a connection is gone")
         finally:

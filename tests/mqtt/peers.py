@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import logging
 import os
 import shutil
 import socket
@@ -244,6 +245,24 @@ async def running(room: MqttRoom, facts: Facts) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def logged(text: str) -> None:
+    """Return once the room has logged something."""
+    seen = asyncio.Event()
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if text in record.getMessage():
+                seen.set()
+
+    logger, watch = logging.getLogger("smartcharge.mqtt"), Watch()
+    logger.addHandler(watch)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await seen.wait()
+    finally:
+        logger.removeHandler(watch)
 
 
 @dataclass(kw_only=True)

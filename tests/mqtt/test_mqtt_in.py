@@ -151,7 +151,7 @@ class TestBadPayloads:
         async def main() -> tuple[Facts, list[dict[str, str]]]:
             async with scene(broker) as s:
                 before = len(s.facts.events)
-                for topic, payload, _, _ in (case.values for case in BAD):  # type: ignore[misc]
+                for topic, payload, _, _ in (case.values for case in BAD):
                     await s.peer.say(str(topic), payload)
                 # One that is good, to know that all before it were heard.
                 await s.peer.say(METER, {"measured_at": iso(), "current_a": AMPS})
@@ -164,7 +164,7 @@ class TestBadPayloads:
                 return s.facts, [await s.peer.hears("errors", n + 1) for n in range(len(BAD))]
 
         _, errors = asyncio.run(main())
-        for error, (topic, _, field, reason) in zip(errors, (case.values for case in BAD), strict=True):  # type: ignore[misc]
+        for error, (topic, _, field, reason) in zip(errors, (case.values for case in BAD), strict=True):
             assert error["topic"].endswith(str(topic))
             assert error["field"] == field
             assert str(reason) in error["reason"]

@@ -31,6 +31,7 @@ from tests.mqtt.peers import (
     Integrator,
     Serving,
     free_port,
+    logged,
     make_site,
     running,
     scene,
@@ -208,15 +209,13 @@ class TestReconnect:
 
 
 class TestSecurity:
-    def test_password(self, broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    def test_password(self, broker: Broker) -> None:
         async def main() -> None:
             serving = Serving(passwords={"smartcharge": "right", "peer": "other"})
             async with broker(serving) as port, Integrator.at(port, username="peer", password="other") as peer:
                 wrong = MqttSettings(host="127.0.0.1", port=port, username="smartcharge", password="wrong")
                 async with running(MqttRoom(make_site(), wrong), Facts()):
-                    async with asyncio.timeout(10):
-                        while "no connection" not in caplog.text:
-                            await asyncio.sleep(0.01)
+                    await logged("no connection")
                 assert not peer.heard("availability")
                 assert "wrong" not in repr(wrong)
                 right = replace(wrong, password="right")
@@ -225,16 +224,16 @@ class TestSecurity:
 
         asyncio.run(main())
 
-    def test_tls(self, broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # paho leaves the socket of a failed handshake to the garbage collector.
+    @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
+    def test_tls(self, broker: Broker, tmp_path: Path) -> None:
         authority, certificate, key = make_certificates(tmp_path)
 
         async def main() -> None:
             async with broker(Serving(certificate=certificate, key=key)) as port:
                 unknown = MqttSettings(host="localhost", port=port, tls=True)
                 async with running(MqttRoom(make_site(), unknown), Facts()):
-                    async with asyncio.timeout(10):
-                        while "certificate verify failed" not in caplog.text:
-                            await asyncio.sleep(0.01)
+                    await logged("certificate verify failed")
                 room, facts = MqttRoom(make_site(), replace(unknown, tls_ca=authority)), Facts()
                 trust = replace(unknown, tls_ca=authority).tls_context()
                 async with running(room, facts), Integrator.at(port, tls_context=trust) as peer:
@@ -245,7 +244,7 @@ class TestSecurity:
         asyncio.run(main())
 
     def test_a_file_that_is_no_certificate_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="absent.pem"):
+        with pytest.raises(ConfigError, match=r"absent\.pem"):
             MqttSettings(tls=True, tls_ca=tmp_path / "absent.pem").tls_context()
 
 
@@ -254,11 +253,22 @@ def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
     ca, ca_key = directory / "ca.pem", directory / "ca.key"
     certificate, key = directory / "broker.pem", directory / "broker.key"
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    new = ["openssl", "req", "-x509", *curve]
+    new: list[str | Path] = ["openssl", "req", "-x509", *curve]
     usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     run([*new, *usage, "-subj", "/CN=test authority", "-keyout", ca_key, "-out", ca], check=True, capture_output=True)
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-    signed = ["-CA", ca, "-CAkey", ca_key, "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+    signed: list[str | Path] = [
+        "-CA",
+        ca,
+        "-CAkey",
+        ca_key,
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+    ]
     run([*new, *names, *signed], check=True, capture_output=True)
     return ca, certificate, key
 
