@@ -15,6 +15,7 @@ from smartcharge.clock import now_s
 from smartcharge.events import CircuitMetered, LimitLifted, LimitSet, NeedStated
 from smartcharge.model import CircuitId, Phases, Site
 from smartcharge.mqtt.payloads import CarNeed, CircuitReading, GridLimit, PhaseCurrents, SignedPhaseCurrents
+from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.topics import Topics
 from smartcharge.ports import Emit
 from smartcharge.sim.world import World
@@ -89,7 +90,7 @@ class MqttWire:
     def _client(self) -> Client:
         # Held back by the kernel (Nagle), a small message would wait for ever in simulated time.
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-        return Client("127.0.0.1", self._port, identifier="devices", keepalive=0, socket_options=options)
+        return QuietClient("127.0.0.1", self._port, identifier="devices", keepalive=0, socket_options=options)
 
     def _message(self, fact: Said) -> tuple[str, BaseModel]:
         match fact:

@@ -30,11 +30,11 @@ class ConstantLoad:
 
     amps: Phases
 
-    def current_a(self, at_s: float) -> Phases:  # noqa: ARG002  part of the protocol
+    def current_a(self, at_s: float) -> Phases:
         """Return what it always draws [A]."""
         return self.amps
 
-    def next_change_s(self, at_s: float) -> float:  # noqa: ARG002  part of the protocol
+    def next_change_s(self, at_s: float) -> float:
         """Return infinity."""
         return inf
 

@@ -99,9 +99,7 @@ class Recorder:
             self.world.advance(now_s())
             drawn_a = self.world.drawn_a()
             cars = sum(1 for evse in self.world.site.evses if self.world.car(evse.id) is not None)
-            self._samples.append(
-                (now_s(), self.power_w(), self._limit_w(), cars, int((drawn_a > 0.5).sum()))  # noqa: PLR2004
-            )
+            self._samples.append((now_s(), self.power_w(), self._limit_w(), cars, int((drawn_a > 0.5).sum())))
             self.on_sample(now_s())
             await asyncio.sleep(self.sample_s)
 

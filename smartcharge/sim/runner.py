@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from smartcharge.clock import now_s
@@ -23,8 +23,7 @@ from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.faults import LimitBook, Stage, play
 from smartcharge.sim.fleet import Fleet
 from smartcharge.sim.loads import BuildingLoad
-
-from smartcharge.sim.ocpp_fleet import OcppFleet
+from smartcharge.sim.ocpp_fleet import OcppStations
 from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.recorder import Recorder, Served
 from smartcharge.sim.recordings import Visit
@@ -59,7 +58,7 @@ class Run:
     start_s: float
     """First midnight [s since 1970]."""
     end_s: float
-    scenario: Scenario = Scenario()
+    scenario: Scenario = field(default_factory=Scenario)
     transport: Transport = Transport.DIRECT
     is_ideal: bool = False
     """Whether batteries take their full power to the end instead of tapering."""
@@ -145,8 +144,8 @@ async def _surroundings(
             plant.settings = replace(plant.settings, mqtt=mqtt)
             wire = MqttWire(site, broker.port)
             await plant.start()
-            fleet = OcppFleet(site, world, f"ws://127.0.0.1:{plant.ocpp_port}")
-            for work in (wire.run(), fleet.run()):
+            fleet = stations = OcppStations(site, world, f"ws://127.0.0.1:{plant.ocpp_port}")
+            for work in (wire.run(), stations.run()):
                 stack.push_async_callback(_cancel, asyncio.create_task(work))
         else:
             wire, fleet = DirectWire(), DirectStations(site, world)

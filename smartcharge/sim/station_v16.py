@@ -64,7 +64,7 @@ class Station16:
 
     # -- what the station says
 
-    def boot(self, reason: str) -> Message:  # noqa: ARG002  1.6 does not say why
+    def boot(self, reason: str) -> Message:
         """Return a BootNotification."""
         options = self._station.options
         payload = {
@@ -86,7 +86,7 @@ class Station16:
         """Return the answer to that question."""
         return bool(answer["idTagInfo"]["status"] == "Accepted")
 
-    def transaction_id(self, own_id: str) -> str | None:  # noqa: ARG002  the server gives a number
+    def transaction_id(self, own_id: str) -> str | None:
         """Return None: the server will tell."""
         return None
 
@@ -94,7 +94,7 @@ class Station16:
         """Return the StatusNotification of every connector, as it is now."""
         return [_status(bay) for bay in whose]
 
-    def status_changed(self, bay: Bay, before: Status) -> list[Message]:  # noqa: ARG002  1.6 tells every status
+    def status_changed(self, bay: Bay, before: Status) -> list[Message]:
         """Return the new status."""
         return [_status(bay)]
 
@@ -130,7 +130,7 @@ class Station16:
         is_kept = bay.transaction is not None and not is_triggered
         return Message(action="MeterValues", payload=payload, is_kept=is_kept)
 
-    def ended(self, bay: Bay, transaction: Transaction, sample: Sample, reason: str) -> Message:  # noqa: ARG002  no connector
+    def ended(self, bay: Bay, transaction: Transaction, sample: Sample, reason: str) -> Message:
         """Return a StopTransaction."""
         payload = {
             "meterStop": round(sample.energy_wh),
