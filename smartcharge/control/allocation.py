@@ -80,9 +80,12 @@ class _Site:
         return Flow(coupling=self.state.topology.coupling, available_a=self.limits.available_a, current_a=current_a)
 
     def told_a(self, e: int) -> float:
-        """Return the current that an EVSE was last told, or stays at if it was told nothing [A]."""
-        told = self.evse(e).commanded
-        return float(self.reserved_a[e]) if told is None else told.limit_a
+        """Return the setpoint that an EVSE stays at if nothing is said [A]: never above its worst.
+
+        What it was told last may have expired meanwhile; room that it left is not its own any more.
+        """
+        told, worst_a = self.evse(e).commanded, float(self.reserved_a[e])
+        return floor_to_step(self.evse(e).evse, worst_a if told is None else min(told.limit_a, worst_a))
 
 
 def _order(state: State) -> tuple[int, ...]:
@@ -144,7 +147,8 @@ def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish]) -> dict
         if e not in targets:
             # Its worst is reserved whatever it is told; it is told the least only if even that is too much.
             keeps = flow.fits_with(e, float(flow.current_a[e]))
-            targets[e] = min(wishes[e].limit_a, site.told_a(e)) if keeps else 0.0
+            wished_a = floor_to_step(site.evse(e).evse, wishes[e].limit_a)
+            targets[e] = min(wished_a, site.told_a(e)) if keeps else 0.0
     return targets
 
 
@@ -174,7 +178,8 @@ def _raise(site: _Site, order: Sequence[int], targets: Mapping[int, float]) -> d
         evse, told_a = site.evse(e).evse, site.told_a(e)
         is_full = not worst.fits_with(e, float(worst.current_a[e]))
         if targets[e] <= told_a:
-            is_tiny = not is_full and told_a - targets[e] < deadband_a and targets[e] > 0.0
+            is_allowed = not is_full and told_a <= site.limits.caps[site.names[e]].limit_a
+            is_tiny = is_allowed and told_a - targets[e] < deadband_a and targets[e] > 0.0
             granted[e] = told_a if is_tiny else targets[e]
             continue
         room_a = told_a if is_full else floor_to_step(evse, worst.highest(e, targets[e]))

@@ -6,11 +6,12 @@ leaves it as it is, expiry and reboot bring the default profile in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from smartcharge.control.evse import Belief, EvseState, believed_a
+from smartcharge.control.evse import Belief, EvseState
 from smartcharge.events import Accepted, Commanded, ProfileKind, Rejected, Unanswered
-from smartcharge.model import Control, Evse, Station, Timing
+from smartcharge.model import Control, Evse, Station, Timing, Vehicle
 
 
 def unheard(evse: Evse, station: Station) -> tuple[Belief, ...]:
@@ -26,51 +27,84 @@ def unheard(evse: Evse, station: Station) -> tuple[Belief, ...]:
 def rebooted(evse: EvseState, station: Station) -> EvseState:
     """Return the EVSE after its station rebooted: some firmware forgets its profiles (go-e #155), some does not."""
     return replace(
-        evse,
-        defaults=(*evse.defaults, *unheard(evse.evse, station)),
-        setpoints=tuple(replace(b, sure_until_s=None) for b in evse.setpoints),
-        commanded=None,
+        unsure(_unseen(evse)),
+        defaults=_distinct(replace(b, command_id=0) for b in (*evse.defaults, *unheard(evse.evse, station))),
         default_commanded_s=None,
         occupied=None,
     )
 
 
-def cut_off(evse: EvseState, now_s: float) -> EvseState:
-    """Return the EVSE without a link: a command that is not confirmed by now must be given again."""
-    told = evse.commanded
-    is_confirmed = told is not None and any(
-        b.command_id == told.command_id and b.is_sure(now_s) for b in evse.setpoints
-    )
-    return replace(evse, commanded=told if is_confirmed else None, default_commanded_s=None)
+def unsure(evse: EvseState) -> EvseState:
+    """Return the EVSE on which every setpoint may linger, or its default apply; answers on the way come too late."""
+    lingering = tuple(replace(b, sure_until_s=None, command_id=0) for b in evse.setpoints)
+    return replace(evse, setpoints=lingering, commanded=None)
+
+
+def cut_off(evse: EvseState) -> EvseState:
+    """Return the EVSE without a link: its transaction may end unheard, and with it what it was told."""
+    return replace(unsure(_unseen(evse)), default_commanded_s=None)
 
 
 def commanded(evse: EvseState, event: Commanded, timing: Timing) -> EvseState:
     """Return the EVSE with one more limit that it may be following."""
-    until_s = None if event.expires_s is None else event.expires_s + timing.margin_s
+    # It may end a margin late, and the car takes its time to follow.
+    until_s = None if event.expires_s is None else event.expires_s + timing.margin_s + timing.settle_s
     belief = Belief(limit_a=event.limit_a, until_s=until_s, command_id=event.command_id)
     if event.kind is ProfileKind.DEFAULT:
-        return replace(evse, defaults=(*evse.defaults, belief), default_commanded_s=event.at_s)
+        return replace(evse, defaults=_distinct((*evse.defaults, belief)), default_commanded_s=event.at_s)
     alive = (b for b in evse.setpoints if b.is_alive(event.at_s))
     return replace(evse, setpoints=(*alive, belief), commanded=event)
 
 
 def accepted(evse: EvseState, event: Accepted, timing: Timing) -> EvseState:
-    """Return the EVSE with the set collapsed to what was confirmed; what was before fades while the car follows."""
-    confirmed = next((b for b in evse.setpoints if b.command_id == event.command_id), None)
+    """Return the EVSE with the set collapsed to what was confirmed; what was before fades while the car follows.
+
+    An answer to a command that is not in the set any more confirms nothing, but the station hears.
+    """
     evse = replace(evse, deaf_at_s=None)
-    if confirmed is None:
-        kept = tuple(b for b in evse.defaults if b.command_id >= event.command_id)
-        return replace(evse, defaults=kept or evse.defaults, default_commanded_s=None)
-    older = tuple(b for b in evse.setpoints if b.command_id < event.command_id)
-    newer = tuple(b for b in evse.setpoints if b.command_id > event.command_id)
-    fading = tuple(
-        Belief(limit_a=limit_a, until_s=event.at_s + timing.settle_s)
-        for limit_a in set(believed_a(replace(evse, setpoints=older), event.at_s))
-        if limit_a > confirmed.limit_a
-    )
-    # until_s lies a margin after the expiry, so the last moment to be sure lies two before it.
-    sure_until_s = float("inf") if confirmed.until_s is None else confirmed.until_s - 2 * timing.margin_s
+    setpoint = next((b for b in evse.setpoints if b.command_id == event.command_id), None)
+    if setpoint is not None:
+        return _with_setpoint(evse, setpoint, event.at_s, timing)
+    default = next((b for b in evse.defaults if b.command_id == event.command_id), None)
+    return evse if default is None else _with_default(evse, default, event.at_s, timing)
+
+
+def _with_setpoint(evse: EvseState, confirmed: Belief, now_s: float, timing: Timing) -> EvseState:
+    older = tuple(b for b in evse.setpoints if b.command_id < confirmed.command_id)
+    newer = tuple(b for b in evse.setpoints if b.command_id > confirmed.command_id)
+    before = older if any(b.is_sure(now_s) for b in older) else (*older, *evse.defaults)
+    fading = _fading(before, confirmed, now_s, timing)
+    assert confirmed.until_s is not None
+    # It may end a margin early; until_s lies a margin and the car's time to follow after the expiry.
+    sure_until_s = confirmed.until_s - timing.settle_s - 2.0 * timing.margin_s
     return replace(evse, setpoints=(*fading, replace(confirmed, sure_until_s=sure_until_s), *newer))
+
+
+def _with_default(evse: EvseState, confirmed: Belief, now_s: float, timing: Timing) -> EvseState:
+    is_overridden = any(b.is_sure(now_s) for b in evse.setpoints)
+    fading = () if is_overridden else _fading(evse.defaults, confirmed, now_s, timing)
+    kept = tuple(b for b in evse.defaults if b.command_id >= confirmed.command_id)
+    return replace(evse, defaults=kept, setpoints=(*fading, *evse.setpoints), default_commanded_s=None)
+
+
+def _fading(before: Iterable[Belief], confirmed: Belief, now_s: float, timing: Timing) -> tuple[Belief, ...]:
+    """Return what a car may still draw for a moment although its station follows a lower limit by now."""
+    settled_s = now_s + timing.settle_s
+    return tuple(
+        Belief(limit_a=b.limit_a, until_s=settled_s if b.until_s is None else min(b.until_s, settled_s))
+        for b in before
+        if b.limit_a > confirmed.limit_a and b.is_alive(now_s)
+    )
+
+
+def _distinct(believed: Iterable[Belief]) -> tuple[Belief, ...]:
+    """Return one belief for each limit, the newest: a station asked again and again is believed no more for it."""
+    return tuple({b.limit_a: b for b in believed}.values())
+
+
+def _unseen(evse: EvseState) -> EvseState:
+    """Return the EVSE out of sight: another car may come to it, so what was learnt of this one counts no more."""
+    return evse if evse.session is None else replace(evse, session=replace(evse.session, vehicle=Vehicle()))
 
 
 def rejected(evse: EvseState, event: Rejected) -> EvseState:
@@ -80,21 +114,15 @@ def rejected(evse: EvseState, event: Rejected) -> EvseState:
         setpoints=tuple(b for b in evse.setpoints if b.command_id != event.command_id),
         defaults=tuple(b for b in evse.defaults if b.command_id != event.command_id),
     )
-    return _deaf(without, event)
+    return unanswered(without, event)
 
 
-def unanswered(evse: EvseState, event: Unanswered) -> EvseState:
-    """Return the EVSE with the set as it was, free to be told again."""
-    return _deaf(evse, event)
+def unanswered(evse: EvseState, event: Rejected | Unanswered) -> EvseState:
+    """Return the EVSE with the set as it was, not to be relied on; it may be told again after a rest.
 
-
-def _deaf(evse: EvseState, event: Rejected | Unanswered) -> EvseState:
-    told = evse.commanded
-    is_newest = told is not None and told.command_id == event.command_id
-    return replace(
-        evse,
-        commanded=None if is_newest else told,
-        default_commanded_s=None,
-        deaf_at_s=event.at_s,
-        deaf_to_a=told.limit_a if told is not None and is_newest else evse.evse.default_a,
-    )
+    A default profile that was refused costs no trust: setpoints are another purpose, and some stations
+    take only those.
+    """
+    if evse.commanded is None or evse.commanded.command_id != event.command_id:
+        return evse
+    return replace(evse, commanded=None, deaf_at_s=event.at_s, deaf_to_a=evse.commanded.limit_a)

@@ -55,7 +55,7 @@ class EvseState:
     deaf_to_a: float = 0.0
     """The limit that it did not follow then [A]."""
     default_commanded_s: float | None = None
-    """When a default profile was sent whose answer is awaited."""
+    """When a default profile was sent that is not confirmed."""
     occupied: bool | None = None
     """Whether a car is connected; None while unknown, counted as True."""
     session: Session | None = None
@@ -74,8 +74,8 @@ class EvseState:
 
     @property
     def has_our_default(self) -> bool:
-        """Tell whether the station surely keeps the default profile of the site file."""
-        return len(self.defaults) == 1 and self.defaults[0].limit_a <= self.evse.default_a
+        """Tell whether the station surely keeps the default profile of the site file, or a lower one."""
+        return all(b.limit_a <= self.evse.default_a for b in self.defaults)
 
 
 def believed_a(evse: EvseState, now_s: float) -> tuple[float, ...]:
@@ -91,6 +91,5 @@ def worst_a(evse: EvseState, now_s: float) -> float:
 
     A station that was caught ignoring its profile may draw what its hardware allows.
     """
-    if OVER_LIMIT in evse.faults:
-        return evse.evse.max_a
-    return max(*believed_a(evse, now_s), evse.over_a or 0.0)
+    hardware_a = evse.evse.max_a if OVER_LIMIT in evse.faults else 0.0
+    return max(*believed_a(evse, now_s), evse.over_a or 0.0, hardware_a)

@@ -20,7 +20,8 @@ FROZEN_S = 300.0
 """How long an energy register may stand still under current [s]."""
 
 WARNINGS = frozenset({OVER_LIMIT, METER_FROZEN, "NoError", "WeakSignal", "LocalListConflict", "ReaderFailure"})
-"""Codes that do not stop an EVSE: the first two reserve its worst instead, the others concern no power."""
+"""Codes that do not stop an EVSE: over-limit reserves its worst, a frozen meter is not believed, the others
+concern no power."""
 HOT = frozenset({"HighTemperature"})
 """Codes that halve an EVSE while they last."""
 

@@ -56,7 +56,8 @@ def _raises_fit(state: State, limits: Limits, decision: Decision, now_s: float) 
 
 def _commands_expire(state: State, now_s: float) -> Iterator[str]:
     """I3: every transaction profile ends by itself, within the time that the site declares."""
-    longest_s = state.site.timing.profile_s + state.site.timing.margin_s
+    timing = state.site.timing
+    longest_s = timing.profile_s + timing.margin_s + timing.settle_s
     for name, evse in state.evses.items():
         for belief in evse.setpoints:
             if belief.until_s is None or belief.until_s - now_s > longest_s:

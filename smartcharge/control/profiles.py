@@ -38,11 +38,9 @@ _Wanted = tuple[EvseState, ProfileKind, float]
 def _default_profiles(state: State, now_s: float) -> Iterator[_Wanted]:
     """Yield the default profiles that stations in reach have not confirmed yet."""
     for name, evse in state.evses.items():
-        is_awaited = evse.default_commanded_s is not None and now_s - evse.default_commanded_s < RETRY_S
-        rests = _rests(evse, evse.evse.default_a, now_s)
-        if evse.has_our_default or is_awaited or not state.is_online(name) or rests:
-            continue
-        yield evse, ProfileKind.DEFAULT, evse.evse.default_a
+        rests = evse.default_commanded_s is not None and now_s - evse.default_commanded_s < RETRY_S
+        if state.is_online(name) and not evse.has_our_default and not rests:
+            yield evse, ProfileKind.DEFAULT, evse.evse.default_a
 
 
 def _setpoints(state: State, decision: Decision, now_s: float) -> Iterator[_Wanted]:

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 
+from smartcharge.control.evse import EvseState, believed_a
 from smartcharge.control.limits import expiries_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
 from smartcharge.control.state import State
+from smartcharge.events import Accepted, Commanded, Event, Metered
 
 IDLE_S = 60.0
 """The longest the fast loop sleeps [s]: what was overlooked here costs a minute, not a day."""
+
+BATCH_S = 30.0
+"""Renewals due within so many seconds are sent together."""
 
 
 def next_due_s(state: State, decision: Decision, plan: Plan | None, now_s: float) -> float:
     """Return the next time [s since 1970] at which a cycle could decide otherwise although nothing happened."""
     times = (t for t in _times(state, decision, plan) if t > now_s)
     return min(times, default=now_s + IDLE_S)
+
+
+def matters(before: State, after: State, event: Event) -> bool:
+    """Tell whether a fact could change a decision: most readings and answers only confirm what is known."""
+    match event:
+        case Commanded():
+            return False  # the cycle that gave it knows
+        case Metered() | Accepted() if event.evse in before.evses:
+            return _weight(before.evses[event.evse], event.at_s) != _weight(after.evses[event.evse], event.at_s)
+        case _:
+            return True
+
+
+def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
+    """Return all of an EVSE that decisions depend on, of what readings and answers can change."""
+    vehicle = evse.session.vehicle if evse.session is not None else None
+    watched = (evse.reading is not None and bool(evse.faults), evse.frozen_since_s is None, evse.over_a)
+    return vehicle, evse.deaf_at_s, evse.has_our_default, set(believed_a(evse, now_s)), *watched
 
 
 def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[float]:
@@ -32,6 +56,10 @@ def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[floa
         for belief in evse.setpoints:
             yield from (t for t in (belief.until_s, belief.sure_until_s) if t is not None)
         if evse.commanded is not None and evse.commanded.expires_s is not None:
-            yield evse.commanded.expires_s - state.site.timing.profile_s / 2.0
-        if evse.deaf_at_s is not None:
-            yield evse.deaf_at_s + RETRY_S
+            yield _batched(evse.commanded.expires_s - state.site.timing.profile_s / 2.0)
+        yield from (t + RETRY_S for t in (evse.deaf_at_s, evse.default_commanded_s) if t is not None)
+
+
+def _batched(due_s: float) -> float:
+    """Return when a renewal is sent: with the others of its half minute, in one cycle and one commit."""
+    return ceil(due_s / BATCH_S) * BATCH_S

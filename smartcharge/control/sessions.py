@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
+from smartcharge.control.beliefs import unsure
 from smartcharge.control.evse import EvseState, believed_a
 from smartcharge.events import (
     ChargingChanged,
@@ -37,14 +39,9 @@ def plugged(evse: EvseState, event: Plugged | ChargingChanged | TransactionStart
 def unplugged(evse: EvseState) -> EvseState:
     """Return the EVSE free: whatever profile remains, nobody can draw on it."""
     return replace(
-        _on_default(evse), occupied=False, session=None, need=None, charging=None,
-        over_a=None, over_since_s=None, frozen_since_s=None,
+        unsure(evse), occupied=False, session=None, need=None, charging=None, reading=None,
+        over_a=None, over_since_s=None, obeys_since_s=None, frozen_since_s=None,
     )  # fmt: skip
-
-
-def _on_default(evse: EvseState) -> EvseState:
-    """Return the EVSE without a current transaction: what it was told may linger, its default may apply."""
-    return replace(evse, setpoints=tuple(replace(b, sure_until_s=None) for b in evse.setpoints), commanded=None)
 
 
 def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState:
@@ -53,8 +50,9 @@ def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState
     assert evse.session is not None
     if evse.session.transaction_id == event.transaction_id:
         return evse
-    session = replace(evse.session, transaction_id=event.transaction_id, meter_start_wh=event.meter_wh)
-    return replace(_on_default(evse), session=session)
+    start_wh = None if event.meter_wh is None else event.meter_wh - evse.session.delivered_wh
+    session = replace(evse.session, transaction_id=event.transaction_id, meter_start_wh=start_wh)
+    return replace(unsure(evse), session=session)
 
 
 def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
@@ -62,7 +60,7 @@ def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
     if evse.session is None or evse.session.transaction_id != event.transaction_id:
         return evse
     session = _with_energy(replace(evse.session, transaction_id=None), event.meter_wh, None)
-    return replace(_on_default(evse), session=session)
+    return replace(unsure(evse), session=session, charging=None)
 
 
 def need_stated(evse: EvseState, event: NeedStated) -> EvseState:
@@ -91,20 +89,25 @@ def metered(evse: EvseState, event: Metered) -> EvseState:
     """Return the EVSE after a meter reading: what it draws, whether it obeys, what its car can do."""
     limits_a = believed_a(evse, event.at_s)
     drawn = drawn_a(evse.evse, event)
-    is_over = drawn is not None and drawn > OVER_RATIO * (max(limits_a) + OVER_A)
+    is_frozen = _is_frozen(evse, event, drawn)
     session = evse.session
     if session is not None:
         session = _with_energy(session, event.energy_wh, _integrated_wh(evse.reading, event))
-        session = replace(session, vehicle=_learnt(session.vehicle, evse, event, min(limits_a)))
-    return replace(
-        evse,
-        session=session,
-        reading=event,
-        over_a=drawn if is_over else None,
-        over_since_s=_since(evse.over_since_s, event.at_s) if is_over else None,
-        obeys_since_s=None if is_over else _since(evse.obeys_since_s, event.at_s),
-        frozen_since_s=_since(evse.frozen_since_s, event.at_s) if _is_frozen(evse, event, drawn) else None,
-    )
+        learnt = Vehicle() if is_frozen else _learnt(session.vehicle, evse, event, min(limits_a))
+        session = replace(session, vehicle=learnt)
+    frozen_since_s = _since(evse.frozen_since_s, event.at_s) if is_frozen else None
+    after = replace(evse, session=session, reading=event, frozen_since_s=frozen_since_s)
+    return after if drawn is None else _judged(after, drawn, max(limits_a))
+
+
+def _judged(evse: EvseState, drawn: float, limit_a: float) -> EvseState:
+    """Return the EVSE with what its current says of its obedience; with no car it proves none."""
+    assert evse.reading is not None
+    at_s = evse.reading.at_s
+    if drawn > OVER_RATIO * (limit_a + OVER_A):
+        return replace(evse, over_a=drawn, over_since_s=_since(evse.over_since_s, at_s), obeys_since_s=None)
+    obeys_since_s = None if evse.session is None else _since(evse.obeys_since_s, at_s)
+    return replace(evse, over_a=None, over_since_s=None, obeys_since_s=obeys_since_s)
 
 
 def _since(since_s: float | None, now_s: float) -> float:
@@ -128,18 +131,21 @@ def _integrated_wh(last: Metered | None, event: Metered) -> float | None:
 def _with_energy(session: Session, register_wh: float | None, integrated_wh: float | None) -> Session:
     if register_wh is None:
         return replace(session, delivered_wh=session.delivered_wh + (integrated_wh or 0.0))
-    if session.meter_start_wh is None:
+    start_wh = session.meter_start_wh
+    if start_wh is None or register_wh - start_wh < session.delivered_wh:
+        # A register that runs backwards was replaced or reset: what was delivered stays, and it counts on from there.
         return replace(session, meter_start_wh=register_wh - session.delivered_wh)
-    # A register that runs backwards was replaced or reset: what was delivered stays delivered.
-    return replace(session, delivered_wh=max(session.delivered_wh, register_wh - session.meter_start_wh))
+    return replace(session, delivered_wh=register_wh - start_wh)
 
 
 def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered_a: float) -> Vehicle:
     current_a = event.current_a
-    if current_a is None or max(current_a) < DRAWS_A:
-        # A car that pauses tells nothing of its phases, and is offered enough to start again.
-        return replace(vehicle, draw_a=0.0) if current_a is not None and offered_a >= evse.evse.min_a else vehicle
-    return Vehicle(phases_used=_phases_used(vehicle, evse, current_a), draw_a=_draw_a(evse, current_a, offered_a))
+    if current_a is None or offered_a < evse.evse.min_a:
+        return vehicle
+    draw_a = _draw_a(evse, current_a, offered_a)
+    # A car that pauses tells nothing of its phases.
+    pauses = max(current_a) < DRAWS_A
+    return Vehicle(phases_used=vehicle.phases_used if pauses else _phases_used(vehicle, evse, current_a), draw_a=draw_a)
 
 
 def _phases_used(vehicle: Vehicle, evse: EvseState, current_a: Phases) -> int | None:
@@ -159,8 +165,8 @@ def _leading(current_a: Phases) -> int | None:
 
 
 def _draw_a(evse: EvseState, current_a: Phases, offered_a: float) -> float | None:
-    """Return what the car takes if it left a tenth of the offer, twice in a row, on the table."""
+    """Return what the car takes [A, rounded up] if it left a tenth of the offer, twice in a row, on the table."""
     drawn, last = max(current_a), drawn_a(evse.evse, evse.reading)
     leaves_some = drawn < min(0.9 * offered_a, offered_a - DRAWS_A)
     left_some = last is not None and last < min(0.9 * offered_a, offered_a - DRAWS_A)
-    return drawn if leaves_some and left_some else None
+    return float(ceil(drawn)) if leaves_some and left_some else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 import numpy as np
@@ -56,7 +56,7 @@ class MeterState:
     same_since_s: float
     """Since when it repeats the very same figures [s since 1970]."""
     cars_draw: bool
-    """Whether cars below it were measured to draw at the newest reading."""
+    """Whether cars below it were measured to draw since it repeats itself."""
     beside_a: tuple[tuple[float, Phases], ...]
     """Time and load beside the cars [A] at each reading of the last two meter intervals, oldest first."""
 
@@ -85,8 +85,8 @@ class State:
     prices: PricesSet | None
     last_command_id: int
     station_of: Mapping[EvseId, Station]
-    topology: Topology
-    """The rows of the network, with the phases that each car was found to use."""
+    topology: Topology = field(compare=False)
+    """Rows of the network with the phases that each car was found to use; derived, so it is not compared."""
 
     @classmethod
     def initial(cls, site: Site) -> State:
@@ -115,10 +115,12 @@ class State:
     def reserved_a(self, evse: EvseId, now_s: float) -> float:
         """Return the current [A] to keep free for an EVSE: the worst that it may do right now.
 
-        One that is online and says that no car is connected needs nothing; silence is no such word (I4).
+        One that is online and says that no car is connected needs nothing, unless its meter tells otherwise;
+        silence is no such word (I4).
         """
         known = self.evses[evse]
-        is_free = known.occupied is False and self.is_online(evse)
+        is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < sessions.DRAWS_A
+        is_free = known.occupied is False and is_idle and self.is_online(evse)
         return 0.0 if is_free else worst_a(known, now_s)
 
 
@@ -131,7 +133,9 @@ def apply(state: State, event: Event) -> State:
         case CircuitMetered():
             return _circuit_metered(state, event)
         case LimitSet():
-            return replace(state, grid_limits={**state.grid_limits, (event.source, event.circuit): event})
+            is_known = event.circuit in state.topology.of_circuit
+            newest = {(event.source, event.circuit): event} if is_known else {}
+            return replace(state, grid_limits={**state.grid_limits, **newest})
         case LimitLifted():
             kept = {key: limit for key, limit in state.grid_limits.items() if key != (event.source, event.circuit)}
             return replace(state, grid_limits=kept)
@@ -165,7 +169,7 @@ def _station(state: State, event: _StationEvent) -> State:
             evses = {e.evse.id: replace(e, occupied=e.occupied or None) for e in mine}
         case StationOffline():
             known = replace(known, online=False)
-            evses = {e.evse.id: beliefs.cut_off(e, event.at_s) for e in mine}
+            evses = {e.evse.id: beliefs.cut_off(e) for e in mine}
         case _:
             assert_never(event)
     return replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
@@ -183,7 +187,7 @@ def _circuit_metered(state: State, event: CircuitMetered) -> State:
     meter = MeterState(
         reading=event,
         same_since_s=last.same_since_s if last is not None and is_same else event.at_s,
-        cars_draw=max(cars_a) > 0.0,
+        cars_draw=max(cars_a) > 0.0 or (last is not None and is_same and last.cars_draw),
         beside_a=(*recent, (event.at_s, beside)),
     )
     return replace(state, meters={**state.meters, event.circuit: meter})
@@ -201,7 +205,7 @@ def _measured_cars_a(state: State, event: CircuitMetered) -> Phases:
 
 def _least_drawn_a(evse: EvseState, oldest_s: float) -> float:
     reading = evse.reading
-    if reading is None or reading.at_s < oldest_s or reading.current_a is None:
+    if reading is None or reading.at_s < oldest_s or reading.current_a is None or evse.frozen_since_s is not None:
         return 0.0
     used = evse.session.vehicle.phases_used if evse.session is not None else None
     return min(reading.current_a[: used or evse.evse.phase_count])
