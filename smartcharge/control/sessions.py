@@ -140,12 +140,12 @@ def _with_energy(session: Session, register_wh: float | None, integrated_wh: flo
 
 def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered_a: float) -> Vehicle:
     current_a = event.current_a
-    if current_a is None or offered_a < evse.evse.min_a:
+    if current_a is None:
         return vehicle
-    draw_a = _draw_a(evse, current_a, offered_a)
-    # A car that pauses tells nothing of its phases.
-    pauses = max(current_a) < DRAWS_A
-    return Vehicle(phases_used=vehicle.phases_used if pauses else _phases_used(vehicle, evse, current_a), draw_a=draw_a)
+    # A car that pauses tells nothing of its phases, one that is offered nothing not what it could take.
+    phases_used = _phases_used(vehicle, evse, current_a) if max(current_a) >= DRAWS_A else vehicle.phases_used
+    draw_a = _draw_a(evse, current_a, offered_a) if offered_a >= evse.evse.min_a else vehicle.draw_a
+    return Vehicle(phases_used=phases_used, draw_a=draw_a)
 
 
 def _phases_used(vehicle: Vehicle, evse: EvseState, current_a: Phases) -> int | None:

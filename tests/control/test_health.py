@@ -1,0 +1,145 @@
+"""Stations that are caught, meters that freeze, faults that derate (I6: down at once, up slowly)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from smartcharge.control.allocation import allocate
+from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
+from smartcharge.control.health import derived_faults
+from smartcharge.control.limits import effective_limits
+from smartcharge.control.state import State
+from smartcharge.events import FaultCleared, FaultRaised, Metered, Unplugged
+from smartcharge.model import EvseId, Phases, Vehicle, Wiring
+from tests.builders import NOON_S, charging, fold, plan, ready, row_of, told
+
+A, B = EvseId("a/1"), EvseId("b/1")
+TWO = row_of(2, 48.0)
+
+
+def reading(amps: float | None, at_s: float, energy_wh: float | None = None) -> Metered:
+    current_a = None if amps is None else Phases(amps, 0.0, 0.0)
+    return Metered(at_s=at_s, evse=A, current_a=current_a, energy_wh=energy_wh)
+
+
+def judged(state: State, *events: Metered) -> State:
+    """The state after events, each followed by the faults that it proves."""
+    for event in events:
+        state = fold(state, event)
+        state = fold(state, list(derived_faults(state, event.at_s)))
+    return state
+
+
+@pytest.fixture
+def state() -> State:
+    state = fold(TWO, ready(TWO), charging("a/1", NOON_S - 40.0), charging("b/1", NOON_S - 40.0))
+    return fold(state, told("a/1", 16.0, NOON_S - 30.0, command_id=9), told("b/1", 32.0, NOON_S - 30.0, command_id=10))
+
+
+@pytest.fixture
+def caught(state: State) -> State:
+    return judged(state, reading(20.0, NOON_S), reading(20.0, NOON_S + 7.0))
+
+
+class TestOverLimit:
+    def test_what_is_measured_is_reserved_at_once(self, state: State) -> None:
+        assert fold(state, reading(20.0, NOON_S)).reserved_a(A, NOON_S) == 20.0
+
+    def test_one_sample_condemns_nobody(self, state: State) -> None:
+        assert OVER_LIMIT not in judged(state, reading(20.0, NOON_S)).evses[A].faults
+        assert OVER_LIMIT not in judged(state, reading(20.0, NOON_S), reading(16.0, NOON_S + 9.0)).evses[A].faults
+
+    def test_meters_are_given_a_tolerance(self, state: State) -> None:
+        assert fold(state, reading(18.1, NOON_S)).evses[A].over_a is None
+        assert fold(state, reading(18.2, NOON_S)).evses[A].over_a == 18.2
+
+    def test_a_reading_without_a_current_acquits_nobody(self, state: State) -> None:
+        readings = (reading(20.0, NOON_S), reading(None, NOON_S + 3.0, 5.0), reading(20.0, NOON_S + 7.0))
+        assert OVER_LIMIT in judged(state, *readings).evses[A].faults
+
+    def test_all_that_its_hardware_can_do_is_reserved(self, caught: State) -> None:
+        assert OVER_LIMIT in caught.evses[A].faults
+        assert caught.reserved_a(A, NOON_S + 8.0) == 32.0
+        assert fold(caught, reading(40.0, NOON_S + 8.0)).reserved_a(A, NOON_S + 8.0) == 40.0
+
+    def test_it_is_told_to_stop_and_the_others_make_room(self, caught: State) -> None:
+        now_s = NOON_S + 8.0
+        decision = allocate(caught, effective_limits(caught, now_s), plan(now_s, a=16.0, b=32.0), now_s)
+        assert decision.setpoints[A].limit_a == 0.0
+        assert decision.setpoints[A].reason.startswith("stopped: draws 20.0 A")
+        assert decision.setpoints[B].limit_a == pytest.approx(16.0)
+
+    def test_clears_after_it_was_seen_to_obey_long_enough(self, caught: State) -> None:
+        stopped = fold(caught, told("a/1", 0.0, NOON_S + 8.0, command_id=11))
+        obeying = [reading(0.0, NOON_S + 400.0 + s) for s in range(0, 600, 60)]
+        almost = judged(stopped, *obeying)
+        assert OVER_LIMIT in almost.evses[A].faults
+        again = judged(almost, reading(9.0, NOON_S + 999.0), *(reading(0.0, r.at_s + 600.0) for r in obeying))
+        assert OVER_LIMIT in again.evses[A].faults, "a relapse starts the time anew"
+        assert OVER_LIMIT not in judged(again, reading(0.0, NOON_S + 1600.0)).evses[A].faults
+
+    def test_without_a_car_it_proves_nothing(self, caught: State) -> None:
+        gone = fold(caught, Unplugged(at_s=NOON_S + 8.0, evse=A))
+        assert OVER_LIMIT in judged(gone, reading(0.0, NOON_S + 9.0), reading(0.0, NOON_S + 900.0)).evses[A].faults
+
+
+class TestFrozenMeter:
+    def test_a_register_that_stands_still_under_current_is_a_fault(self, state: State) -> None:
+        frozen = [reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)]
+        assert METER_FROZEN not in judged(state, *frozen[:-1]).evses[A].faults
+        assert METER_FROZEN in judged(state, *frozen).evses[A].faults
+
+    def test_clears_when_it_counts_again(self, state: State) -> None:
+        state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))
+        assert METER_FROZEN not in judged(state, reading(16.0, NOON_S + 420.0, 101.0)).evses[A].faults
+
+    def test_a_car_that_does_not_draw_freezes_nothing(self, state: State) -> None:
+        state = judged(state, *(reading(0.5, NOON_S + s, 100.0) for s in range(0, 361, 60)))
+        assert state.evses[A].frozen_since_s is None
+
+    def test_teaches_nothing_of_the_car(self) -> None:
+        one = row_of(1, wiring=Wiring.THREE_PHASE)
+        state = fold(one, ready(one), charging("a/1"), told("a/1", 16.0, NOON_S, command_id=9))
+        state = fold(state, [reading(9.0, NOON_S + 5.0 * s, 100.0) for s in range(5)])
+        session = state.evses[A].session
+        assert session is not None
+        assert session.vehicle == Vehicle()
+
+    def test_does_not_stop_the_car(self, state: State) -> None:
+        state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))
+        assert effective_limits(state, NOON_S + 400.0).caps[A].limit_a == 32.0
+
+
+class TestDerating:
+    @pytest.mark.parametrize(
+        ("codes", "limit_a", "source"),
+        [
+            (["HighTemperature"], 16.0, "derated to half: HighTemperature"),
+            (["HighTemperature", "GroundFailure"], 0.0, "stopped: GroundFailure"),
+            (["WeakSignal"], 32.0, "its own maximum"),
+        ],
+    )
+    def test_faults_combine_by_minimum(self, state: State, codes: list[str], limit_a: float, source: str) -> None:
+        state = fold(state, [FaultRaised(at_s=NOON_S, evse=A, code=code) for code in codes])
+        cap = effective_limits(state, NOON_S).caps[A]
+        assert (cap.limit_a, cap.source) == (limit_a, source)
+
+    def test_holds_from_the_next_cycle_on_and_within_the_deadband(self, state: State) -> None:
+        fault = FaultRaised(at_s=NOON_S, evse=B, code="HighTemperature")
+        hot = fold(state, fault, told("b/1", 16.3, NOON_S, command_id=11))
+        decision = allocate(hot, effective_limits(hot, NOON_S + 5.0), plan(a=16.0, b=32.0), NOON_S + 5.0)
+        assert decision.setpoints[B].limit_a == 16.0
+        assert decision.setpoints[B].reason == "derated to half: HighTemperature"
+
+    def test_half_of_little_is_nothing(self) -> None:
+        one = row_of(1)
+        small = tuple(replace(s, evses=tuple(replace(e, max_a=10.0) for e in s.evses)) for s in one.stations)
+        state = fold(replace(one, stations=small), FaultRaised(at_s=NOON_S, evse=A, code="HighTemperature"))
+        assert effective_limits(state, NOON_S).caps[A].limit_a == 0.0
+
+    def test_ends_with_its_fault(self, state: State) -> None:
+        hot = fold(state, FaultRaised(at_s=NOON_S, evse=A, code="HighTemperature"))
+        cool = fold(hot, FaultCleared(at_s=NOON_S + 60.0, evse=A, code="HighTemperature"))
+        assert effective_limits(cool, NOON_S + 60.0).caps[A].limit_a == 32.0
