@@ -94,6 +94,8 @@ class Meter:
 
     id: str
     staleness: Staleness
+    frozen_s: float = 120.0
+    """How long it may repeat the very same figures while cars draw before it counts as lost [s]; real ones flicker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

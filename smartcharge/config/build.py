@@ -89,7 +89,7 @@ def _circuit(keys: CircuitKeys, voltage_v: float) -> Circuit:
 
 
 def _meter(keys: MeterKeys) -> Meter:
-    return Meter(id=keys.id, staleness=Staleness(age_s=keys.age_s, hold_s=keys.hold_s))
+    return Meter(id=keys.id, staleness=Staleness(age_s=keys.age_s, hold_s=keys.hold_s), frozen_s=keys.frozen_s)
 
 
 def _amps(amps: Phases | None, power_va: float | None, voltage_v: float) -> Phases | None:

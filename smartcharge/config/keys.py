@@ -153,6 +153,8 @@ class MeterKeys(Keys):
     """How long after its last sample a value is fresh."""
     hold_s: NotNegative = 0.0
     """How much longer it is held."""
+    frozen_s: Positive = 120.0
+    """How long it may repeat the very same figures while cars draw before it counts as lost."""
 
 
 class TransformerKeys(Keys):

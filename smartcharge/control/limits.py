@@ -14,15 +14,11 @@ import numpy as np
 
 from smartcharge.control import health
 from smartcharge.control.evse import EvseState
-from smartcharge.control.state import MeterState, State
+from smartcharge.control.state import State
 from smartcharge.control.topology import Row, node_uncontrolled_a
 from smartcharge.events import LimitSet
-from smartcharge.model import Circuit, CircuitId, EvseId, Meter, Phases, Site, Station
+from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, Station
 from solvers.problem import Floats
-
-_FROZEN_S = 600.0
-"""How long a circuit's meter may repeat the very same figures while cars draw [s]; real ones flicker."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
@@ -45,6 +41,8 @@ class Limits:
     other_a: Floats
     """Load beside the cars [A], shape (R,)."""
     caps: Mapping[EvseId, Cap]
+    lost_meters: frozenset[CircuitId]
+    """Circuits whose meter is quiet, stuck or was never heard, so that the declared worst is taken."""
 
     @property
     def available_a(self) -> Floats:
@@ -85,6 +83,7 @@ def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Lim
         source=tuple(source for _, source in lowest),
         other_a=np.array([_other_on(row, others) for row in rows]),
         caps={name: _cap(evse) for name, evse in state.evses.items()},
+        lost_meters=frozenset(c.id for c in state.site.circuits if is_lost(state, c, now_s)),
     )
 
 
@@ -114,9 +113,11 @@ def _bounds(state: State, circuit: Circuit, at_s: float) -> list[_Bound]:
         if where != circuit.id:
             continue
         total_a = None if limit.power_w is None else limit.power_w / (3.0 * circuit.voltage_v)
-        bounds.append(_Bound(source=f"grid limit of {name}", lines_a=limit.current_a, total_a=total_a))
+        lines_a, source = limit.current_a, f"grid limit of {name}"
         if expires_s(state.site, limit) <= at_s:
-            bounds.append(_Bound(source=f"failsafe, {name} is silent", lines_a=circuit.failsafe_a))
+            lines_a = circuit.failsafe_a if lines_a is None else lines_a.min(circuit.failsafe_a)
+            source = f"failsafe, {name} is silent"
+        bounds.append(_Bound(source=source, lines_a=lines_a, total_a=total_a))
     return bounds
 
 
@@ -136,15 +137,18 @@ def other_a(state: State, now_s: float) -> dict[CircuitId, Phases]:
         meter = state.meters.get(circuit.id)
         if circuit.meter is not None and meter is not None:
             peak = meter.peak_beside_a
-            known = known.max(peak) if _is_lost(circuit.meter, meter, now_s) else peak
+            known = known.max(peak) if is_lost(state, circuit, now_s) else peak
         found[circuit.id] = known
     return found
 
 
-def _is_lost(meter: Meter, known: MeterState, now_s: float) -> bool:
+def is_lost(state: State, circuit: Circuit, now_s: float) -> bool:
     """Tell whether a circuit's meter went quiet, or repeats itself as no real one does while cars draw."""
-    is_frozen = known.cars_draw and known.reading.at_s - known.same_since_s > _FROZEN_S
-    return is_frozen or now_s - known.reading.at_s > meter.staleness.expires_s
+    meter = state.meters.get(circuit.id)
+    if circuit.meter is None or meter is None:
+        return circuit.meter is not None
+    is_frozen = meter.cars_draw and meter.reading.at_s - meter.same_since_s > circuit.meter.frozen_s
+    return is_frozen or now_s - meter.reading.at_s > circuit.meter.staleness.expires_s
 
 
 def _cap(evse: EvseState) -> Cap:

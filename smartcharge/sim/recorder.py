@@ -46,10 +46,11 @@ class Recorder:
     solve_s: list[float] = field(default_factory=list)
     compliance_s: list[float] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
-    """When [s since 1970] the controller first showed a trouble, by name: a source, ``failsafe``, or a lost meter."""
+    """When [s since 1970] the controller last began to show a trouble: a source, ``failsafe``, or a lost meter."""
     peak_w: float = 0.0
     snapshot: Snapshot | None = None
     _plan: Plan | None = None
+    _troubled: set[str] = field(default_factory=set)
     _cuts: list[_Cut] = field(default_factory=list)
     _samples: list[tuple[float, float, float, int, int]] = field(default_factory=list)
 
@@ -60,8 +61,9 @@ class Recorder:
     def observe(self, snapshot: Snapshot) -> None:
         """Note a cycle of the controller."""
         self.snapshot = snapshot
-        for name in self._troubles(snapshot):
-            self.seen.setdefault(name, snapshot.at_s)
+        troubles = set(self._troubles(snapshot))
+        self.seen |= dict.fromkeys(troubles - self._troubled, snapshot.at_s)
+        self._troubled = troubles
         if snapshot.plan is not None and snapshot.plan is not self._plan:
             self._plan = snapshot.plan
             self.solve_s.append(snapshot.plan.solve_s)

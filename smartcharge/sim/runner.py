@@ -18,7 +18,7 @@ from smartcharge.ports import Observer
 from smartcharge.sim import loop
 from smartcharge.sim.broker import Broker
 from smartcharge.sim.cars import recorded
-from smartcharge.sim.devices import DirectWire, GridOperator, Meters, MqttWire, Wire
+from smartcharge.sim.devices import METER_S, DirectWire, GridOperator, Meters, MqttWire, Wire
 from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.faults import LimitBook, Stage, play
 from smartcharge.sim.fleet import Fleet
@@ -28,7 +28,7 @@ from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.recorder import Recorder, Served
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Result, fairness
-from smartcharge.sim.scenario import Scenario
+from smartcharge.sim.scenario import FaultKind, Scenario
 from smartcharge.sim.watcher import Record, Watcher
 from smartcharge.sim.world import LoopDriver, World
 from smartcharge.store import open_store
@@ -110,8 +110,12 @@ async def _play(
 
 
 def _load_reaction_s(run: Run) -> float:
-    """Return how long a rise of uncontrolled load may last: until its meter speaks and the reaction time is over."""
-    return run.settings.site.timing.reaction_s + 10.0
+    """Return how long a rise of uncontrolled load may last: until it is measured and the reaction time is over."""
+    site = run.settings.site
+    measured_s = METER_S
+    if any(fault.kind is FaultKind.METER_FROZEN for fault in run.scenario.faults):
+        measured_s = max((c.meter.frozen_s + METER_S for c in site.circuits if c.meter is not None), default=METER_S)
+    return site.timing.reaction_s + measured_s
 
 
 async def _stay_alive(plant: Plant) -> None:
