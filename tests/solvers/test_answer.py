@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,6 +115,31 @@ class TestFallback:
     @settings(max_examples=60, deadline=None)
     def test_never_without_a_proven_answer(self, problem: Problem, name: str, deadline_s: float) -> None:
         assert refute(problem, answer(problem, deadline_s, name)) == ()
+
+
+class TestLateSolver:
+    def test_ends_before_the_process_is_torn_down(self) -> None:
+        program = """
+import time
+from problems import contended
+from solvers import SOLVERS, answer
+
+def late(problem, deadline_s):
+    time.sleep(0.5)
+    print("finished", flush=True)
+    return SOLVERS["greedy"](problem, deadline_s)
+
+SOLVERS["late"] = late
+print(answer(contended(), 0.1, "late").solver != "late", flush=True)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        )
+        assert done.stdout.split() == ["True", "finished"]
 
 
 class TestRounded:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyomo.environ
 import pytest
-from highspy import HighsModelStatus
+from highspy import HighsModelStatus, HighsStatus
 from hypothesis import given, settings
 from problems import DELTA, contended, priced, problems, random_problem, simple
+from pyomo.opt import TerminationCondition
 
 from solvers import SOLVERS, highs, pyomo_model
 from solvers.problem import Outcome
@@ -79,6 +82,13 @@ class TestHandComputed:
         assert schedule.current_a[:, 0] == pytest.approx([10.0, 10.0])
         assert schedule.objective == pytest.approx(3.0)
 
+    @pytest.mark.parametrize(("peak_price", "current_a"), [(0.199, [20.0, 0.0]), (0.201, [10.0, 10.0])])
+    def test_peak_is_weighed_against_price(self, solve: Solver, peak_price: float, current_a: list[float]) -> None:
+        # Moving 1 Wh to the dear slot costs 0.2 and lowers the peak by 1 W, until both slots are level.
+        problem = simple(coupling=[[1.0]], limit_a=[30.0], demand_wh=20.0, slots=2)
+        problem = replace(priced(problem, price=[0.1, 0.3]), peak_price=peak_price)
+        assert solve(problem, LONG_S).current_a[:, 0] == pytest.approx(current_a)
+
     def test_phasors_at_right_angles_carry_the_root_of_two(self, solve: Solver) -> None:
         problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
         schedule = solve(problem, LONG_S)
@@ -145,28 +155,97 @@ class TestDeadline:
 
     def test_loop_cut_short_is_feasible(self, monkeypatch: pytest.MonkeyPatch) -> None:
         problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
-        run, runs = highs._Quiet.solve_in_time, iter([True, True])
-
-        def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
-            return run(model) if next(runs, False) else HighsModelStatus.kTimeLimit
-
-        monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
+        allow_runs(2, monkeypatch)
         schedule = highs.solve(problem, LONG_S)
         assert schedule.outcome == Outcome.FEASIBLE
         assert refute(problem, schedule) == ()
         assert schedule.current_a.sum() > 9.9
 
-    def test_loop_cut_short_is_never_worse_than_greedy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("runs", range(1, 12))
+    def test_cut_short_anywhere_is_proven_and_never_worse_than_greedy(
+        self, runs: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         problem = random_problem(seed=3, slots=12, evs=8, rows=4, binary_slots=1)
-        run, runs = highs._Quiet.solve_in_time, iter([True])
-
-        def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
-            return run(model) if next(runs, False) else HighsModelStatus.kTimeLimit
-
-        monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
+        allow_runs(runs, monkeypatch)
         schedule = highs.solve(problem, LONG_S)
         assert refute(problem, schedule) == ()
         assert schedule.objective <= SOLVERS["greedy"](problem, LONG_S).objective
+
+    @pytest.mark.parametrize("runs", [1, 2])
+    def test_choosing_cut_short_keeps_the_rounded_choice(self, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        problem = simple(coupling=[[1.0, 1.0]], limit_a=[11.0], demand_wh=[8.0, 7.0], binary_slots=1)
+        allow_runs(runs, monkeypatch)
+        schedule = highs.solve(problem, LONG_S)
+        assert schedule.outcome == Outcome.FEASIBLE
+        assert refute(problem, schedule) == ()
+        assert schedule.objective < 15.0
+
+    def test_oracle_scales_back_what_is_outside(self) -> None:
+        problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
+        current_a = pyomo_model.scaled_back(problem, np.array([[20.0, 20.0]]))
+        assert current_a[0] == pytest.approx([50.0**0.5, 50.0**0.5])
+
+    @pytest.mark.parametrize(
+        ("condition", "outcome"),
+        [
+            (TerminationCondition.maxTimeLimit, Outcome.TIMED_OUT),
+            (TerminationCondition.error, Outcome.FAILED),
+        ],
+    )
+    def test_oracle_without_an_answer(
+        self, condition: TerminationCondition, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = SimpleNamespace(solver=SimpleNamespace(termination_condition=condition))
+        stub = SimpleNamespace(solve=lambda *_, **__: result)
+        monkeypatch.setattr(pyomo.environ, "SolverFactory", lambda _: stub)
+        assert pyomo_model.solve(contended(), LONG_S).outcome == outcome
+
+
+class TestChoosing:
+    @pytest.mark.parametrize("start", [0.0, 1.0])
+    def test_finds_the_optimum_from_a_poor_start(self, start: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(highs._Search, "_rounded", lambda search, _: np.full(len(search.switches), start))
+        for seed in range(15):
+            problem = random_problem(seed=seed, slots=3, evs=5, rows=3, binary_slots=2)
+            fast, oracle = highs.solve(problem, LONG_S), pyomo_model.solve(problem, LONG_S)
+            assert fast.outcome == Outcome.OPTIMAL
+            assert refute(problem, fast) == ()
+            assert fast.objective == pytest.approx(oracle.objective, rel=1e-6, abs=1e-6)
+
+
+def allow_runs(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let HiGHS run so many times; then the deadline has come."""
+    run, runs = highs._Quiet.solve_in_time, iter(range(count))
+
+    def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
+        return HighsModelStatus.kTimeLimit if next(runs, None) is None else run(model)
+
+    monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
+
+
+class TestTroubleInHighs:
+    def test_run_gone_astray_is_repeated_from_scratch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run, astray = highs._Quiet._run, iter([HighsModelStatus.kUnknown])
+        monkeypatch.setattr(highs._Quiet, "_run", lambda model: next(astray, run(model)))
+        assert highs.solve(contended(), LONG_S).outcome == Outcome.OPTIMAL
+        assert next(astray, None) is None
+
+    def test_refused_tangent_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(highs._Quiet, "addRows", lambda *_: HighsStatus.kError)
+        problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
+        with pytest.raises(RuntimeError, match="tangent"):
+            highs.solve(problem, LONG_S)
+
+    def test_any_other_end_is_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(highs._Quiet, "solve_in_time", lambda _: HighsModelStatus.kSolveError)
+        assert highs.solve(contended(), LONG_S).outcome == Outcome.FAILED
+
+
+class TestOtherSolversOfPyomo:
+    def test_by_name(self) -> None:
+        problem = random_problem(seed=3, slots=6, evs=5, rows=3, binary_slots=1)
+        schedule = pyomo_model.solve_with("highs", problem, LONG_S)
+        assert schedule.objective == pytest.approx(highs.solve(problem, LONG_S).objective, rel=1e-6)
 
 
 class TestShape:

@@ -86,6 +86,20 @@ class TestOrders:
         assert SOLVERS["greedy"](problem, 0.0).current_a[0].max() == 0.0
 
 
+class TestCaps:
+    def test_row_of_one_ev_is_its_cap(self) -> None:
+        problem = simple(coupling=[[0.0, 2.0j]], limit_a=[10.0], demand_wh=20.0)
+        assert caps_a(problem)[0] == pytest.approx([20.0, 5.0])
+
+    def test_cap_below_minimum_is_none_in_a_binary_slot(self) -> None:
+        problem = simple(coupling=[[1.0]], limit_a=[5.0], demand_wh=20.0, slots=2, binary_slots=1)
+        assert caps_a(problem)[:, 0] == pytest.approx([0.0, 5.0])
+
+    def test_cap_a_hair_below_minimum_is_the_minimum(self) -> None:
+        problem = simple(coupling=[[1.0]], limit_a=[6.0 - 1e-12], demand_wh=20.0, binary_slots=1)
+        assert caps_a(problem)[0, 0] == 6.0
+
+
 class TestRoundLimits:
     def test_step_ends_on_the_circle(self) -> None:
         problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=[6.0, 20.0])
@@ -95,7 +109,3 @@ class TestRoundLimits:
     def test_opposite_phasor_makes_room(self) -> None:
         problem = simple(coupling=[[1.0, -1.0]], limit_a=[10.0], demand_wh=20.0)
         assert SOLVERS["equal"](problem, 0.0).current_a[0] == pytest.approx([20.0, 20.0])
-
-    def test_row_of_one_ev_is_its_cap(self) -> None:
-        problem = simple(coupling=[[0.0, 2.0j]], limit_a=[10.0], demand_wh=20.0)
-        assert caps_a(problem)[0] == pytest.approx([20.0, 5.0])

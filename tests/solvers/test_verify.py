@@ -67,6 +67,12 @@ class TestRefuted:
         assert refute(problem, claimed(problem, np.array([[10.0, 10.0]]))) == ()
         assert "row 0: 10.0 A" in only_fault(problem, claimed(problem, np.array([[10.0, 0.0]])))
 
+    @pytest.mark.parametrize("current_a", [[3.0, 4.1], [3.1, 4.0]])
+    def test_round_row_in_both_directions(self, current_a: list[float]) -> None:
+        problem = simple(coupling=[[1.0, 1.0j]], limit_a=[5.0], demand_wh=20.0)
+        assert refute(problem, claimed(problem, np.array([[3.0, 4.0]]))) == ()
+        assert "exceeds the limit" in only_fault(problem, claimed(problem, np.array([current_a])))
+
     def test_row_without_any_room(self) -> None:
         problem = simple(coupling=[[1.0]], limit_a=[0.0], demand_wh=20.0)
         assert "exceeds the limit of 0.0 A" in only_fault(problem, claimed(problem, np.array([[0.1]])))
