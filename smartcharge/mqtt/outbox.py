@@ -38,11 +38,9 @@ class Outbox:
         self._has_some = asyncio.Event()
 
     def hold(self, topic: str, payload: str) -> None:
-        """Say something that holds until it is replaced (retained); saying the same again says nothing."""
-        word = Word(topic=topic, payload=payload, is_retained=True)
-        if self._holding.get(topic) != word:
-            self._holding[topic] = word
-            self._put(word)
+        """Say something that holds until it is replaced (retained)."""
+        self._holding[topic] = Word(topic=topic, payload=payload, is_retained=True)
+        self._put(self._holding[topic])
 
     def say(self, topic: str, payload: str) -> Word:
         """Say something once; the newest on a topic replaces one that still waits."""

@@ -107,6 +107,21 @@ class TestConnection31:
 
         assert simulate(main()) == pytest.approx(15.0, abs=0.1)
 
+    @pytest.mark.parametrize(("goodbye", "heard"), [(b"", [b"x", b"end"]), (b"\xe0\x00", [b"end"])])
+    def test_a_will_is_said_unless_the_client_leaves_on_purpose(self, goodbye: bytes, heard: list[bytes]) -> None:
+        async def main() -> None:
+            async with embedded_broker() as port, aiomqtt.Client("127.0.0.1", port) as other:
+                await other.subscribe("w", qos=1)
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(bytes.fromhex("1013 0004 4d515454 04 06 0000 0001 61 0001 77 0001 78") + goodbye)
+                writer.write_eof()
+                assert await reader.read() == b"\x20\x02\x00\x00"
+                writer.close()
+                await other.publish("w", b"end", qos=1)
+                assert [(await anext(other.messages)).payload for _ in heard] == heard
+
+        asyncio.run(main())
+
 
 class TestSubscriptions38:
     def test_persistent_session_gets_what_it_missed(self) -> None:
@@ -220,3 +235,22 @@ class TestSimulatedTime:
                     return len(facts.of(CircuitMetered)), loop.time() - started_s
 
         assert simulate(main()) == (1440, pytest.approx(86400.0, abs=1.0))
+
+    def test_a_burst_takes_no_time(self) -> None:
+        """Held back by the kernel, small packets would come after the loop has jumped over the room's patience."""
+
+        async def main() -> float:
+            async with embedded_broker() as port, Integrator.at(port) as peer:
+                room = MqttRoom(make_site(), MqttSettings(host="127.0.0.1", port=port, keepalive_s=0))
+                async with running(room, Facts()):
+                    await peer.hears("availability")
+                    started_s = asyncio.get_running_loop().time()
+                    for number in range(100):
+                        limit = {"id": str(number), "issued_at": "2023-11-14T22:13:20Z", "power_w": 1}
+                        await peer.say(f"limit/main/source-{number}/set", limit)
+                        await peer.say("evse/nowhere/need", {})
+                    await peer.hears("limit/main/source-99/received")
+                    await peer.hears("errors", 100)
+                    return asyncio.get_running_loop().time() - started_s
+
+        assert simulate(main()) == 0.0
