@@ -34,7 +34,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """One line on which the fallback budget does not hold."""
+    """One rule on one line; where its load exceeds its limit, the fallback budget does not hold."""
 
     rule: Rule
     circuit: CircuitId
@@ -53,14 +53,12 @@ class Breach:
 
 def broken(site: Site, topology: Topology) -> tuple[Breach, ...]:
     """Return every line on which the fallback budget breaks, in the order of the site file; none proves it."""
+    return tuple(line for line in checked(site, topology) if line.load_a > line.limit_a + _ROUNDING_A)
+
+
+def checked(site: Site, topology: Topology) -> Iterator[Breach]:
+    """Yield every rule on every line, held or broken: what the proof consists of."""
     default_a = np.array([evse.default_a for evse in site.evses], dtype=np.float64)
-    return tuple(
-        breach for breach in _checked(site, topology, default_a) if breach.load_a > breach.limit_a + _ROUNDING_A
-    )
-
-
-def _checked(site: Site, topology: Topology, default_a: Floats) -> Iterator[Breach]:
-    """Yield every rule on every line, held or broken."""
     lines_a = _highest(topology, default_a)
     others_a = uncontrolled_a(site)
     for circuit in site.circuits:

@@ -1,0 +1,86 @@
+"""``smartcharge check``: is a site file sound, and does its fallback budget hold?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from smartcharge.cli.console import REFUSED, answers
+from smartcharge.config import Settings, load
+from smartcharge.control import budget
+from smartcharge.control.topology import Topology, uncontrolled_a
+from smartcharge.errors import ConfigError
+from smartcharge.model import Site
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Site files (TOML), see sites/README.md.")],
+) -> None:
+    """Find every error in site files and prove their fallback budget.
+
+    The budget is what is drawn when this program is gone: every station on its default profile, everything else
+    at its most. It must fit the failsafe limit of every circuit on every phase. Exit code 1 if it does not, or
+    if a file is wrong.
+
+    Example: `smartcharge check sites/depot.toml sites/hub.toml`
+    """
+    sound = [_is_sound(file) for file in files]
+    if not all(sound):
+        raise typer.Exit(REFUSED)
+
+
+def require_budget(site: Site) -> None:
+    """Raise ConfigError, with a line for each breach, unless the fallback budget of a site holds (I3)."""
+    breaches = budget.broken(site, Topology.of(site))
+    if breaches:
+        raise ConfigError("\n".join(f"{site.id}: the fallback budget breaks: {breach}" for breach in breaches))
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        settings = load(file)
+        require_budget(settings.site)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"smartcharge: {line}", err=True)
+        return False
+    _show(file, settings)
+    return True
+
+
+def _show(file: Path, settings: Settings) -> None:
+    site = settings.site
+    console = answers()
+    console.print(
+        f"[bold green]sound[/] {escape(str(file))}: {escape(site.name)}, {len(site.circuits)} circuits,"
+        f" {len(site.stations)} stations, {len(site.evses)} EVSEs; the fallback budget holds",
+        highlight=False,
+    )
+    console.print(_proof(site))
+
+
+def _proof(site: Site) -> Table:
+    """Return what was proven, line by line."""
+    table = Table("circuit", "phase")
+    for title in ("default profiles [A]", "uncontrolled [A]", "together [A]", "failsafe limit [A]", "rating [A]"):
+        table.add_column(title.replace("[", r"\["), justify="right")
+    others_a = uncontrolled_a(site)
+    ratings_a = {circuit.id: circuit.rating_a for circuit in site.circuits}
+    for line in budget.checked(site, Topology.of(site)):
+        phase = f"L{line.phase + 1}"
+        match line.rule:
+            case budget.Rule.DEFAULTS:
+                other_a = others_a[line.circuit][line.phase]
+                amps = (line.load_a - other_a, other_a, line.load_a, line.limit_a, ratings_a[line.circuit][line.phase])
+                table.add_row(escape(line.circuit), phase, *(f"{a:.1f}" for a in amps), end_section=line.phase == 2)
+            case budget.Rule.SUPPLY:
+                supply = f"supply of {line.station}"
+                load = f"{line.load_a:.1f}"
+                table.add_row(escape(supply), phase, load, "", load, "", f"{line.limit_a:.1f}")
+            case budget.Rule.FAILSAFE:
+                pass  # the limit and the rating stand side by side in the table
+    return table
