@@ -204,7 +204,7 @@ def _reason(site: _Site, e: int, granted_a: float, target_a: float, wish: _Wish)
         return wish.reason
     if site.evse(e).deaf_at_s is not None:
         return "the station does not follow commands"
-    if granted_a < target_a:
+    if granted_a <= target_a - site.state.site.deadband_a:
         return f"waiting for room: {_tightest(site, e)}"
     return _tightest(site, e)
 

@@ -78,12 +78,15 @@ class EvseState:
         return all(b.limit_a <= self.evse.default_a for b in self.defaults)
 
 
+def believed(evse: EvseState, now_s: float) -> tuple[Belief, ...]:
+    """Return every limit that the station may be following on this EVSE right now; never empty."""
+    setpoints = tuple(b for b in evse.setpoints if b.is_alive(now_s))
+    return setpoints if any(b.is_sure(now_s) for b in setpoints) else (*setpoints, *evse.defaults)
+
+
 def believed_a(evse: EvseState, now_s: float) -> tuple[float, ...]:
-    """Return every limit [A] that the station may be following on this EVSE right now; never empty."""
-    setpoints = tuple(b.limit_a for b in evse.setpoints if b.is_alive(now_s))
-    if any(b.is_sure(now_s) for b in evse.setpoints):
-        return setpoints
-    return setpoints + tuple(b.limit_a for b in evse.defaults)
+    """Return the limits [A] that the station may be following on this EVSE right now; never empty."""
+    return tuple(b.limit_a for b in believed(evse, now_s))
 
 
 def worst_a(evse: EvseState, now_s: float) -> float:

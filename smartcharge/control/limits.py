@@ -20,6 +20,7 @@ from smartcharge.events import LimitSet
 from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, Station
 from solvers.problem import Floats
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
     """A limit on one EVSE that is not the network's: hardware, derating or an operator's order."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from smartcharge.control.evse import EvseState, believed_a
+from smartcharge.control.evse import EvseState, believed
 from smartcharge.control.limits import expiries_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
+from smartcharge.control.sessions import DRAWS_A, drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, Metered
 
@@ -39,8 +40,12 @@ def matters(before: State, after: State, event: Event) -> bool:
 def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
     """Return all of an EVSE that decisions depend on, of what readings and answers can change."""
     vehicle = evse.session.vehicle if evse.session is not None else None
-    watched = (evse.reading is not None and bool(evse.faults), evse.frozen_since_s is None, evse.over_a)
-    return vehicle, evse.deaf_at_s, evse.has_our_default, set(believed_a(evse, now_s)), *watched
+    is_drawing = evse.session is None and (drawn_a(evse.evse, evse.reading) or 0.0) >= DRAWS_A
+    # Of one that is at fault or draws too much every reading counts: they add up to a proof.
+    is_suspect = evse.over_a is not None or bool(evse.faults)
+    seen_s = evse.reading.at_s if evse.reading is not None and is_suspect else None
+    until_s = {b.limit_a: b.until_s for b in believed(evse, now_s)}
+    return vehicle, evse.deaf_at_s, evse.has_our_default, until_s, evse.frozen_since_s is None, is_drawing, seen_s
 
 
 def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[float]:

@@ -18,7 +18,7 @@ from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import plan_of, question
 from smartcharge.control.profiles import changes
 from smartcharge.control.reach import is_commandable
-from smartcharge.control.schedule import next_due_s
+from smartcharge.control.schedule import matters, next_due_s
 from smartcharge.control.state import State, apply
 from smartcharge.control.topology import Row
 from smartcharge.events import (
@@ -70,7 +70,6 @@ class World:
             self.now_s = max(self.now_s, next_s)
             if self._due and self._due[0][0] <= self.now_s:
                 heapq.heappop(self._due)[2]()
-                self._cycle_due_s = min(self._cycle_due_s, self.now_s + self.timing.fast_s)
             else:
                 self.cycle()
             self.check_truth()
@@ -98,8 +97,10 @@ class World:
         self._cycle_due_s = next_due_s(self.state, decision, self.plan, self.now_s)
 
     def emit(self, event: Event) -> None:
+        before, self.state = self.state, apply(self.state, event)
         self.events.append(event)
-        self.state = apply(self.state, event)
+        if matters(before, self.state, event):
+            self._cycle_due_s = min(self._cycle_due_s, self.now_s + self.timing.fast_s)
 
     def _later(self, at_s: float, call: Callable[[], None]) -> None:
         heapq.heappush(self._due, (at_s, next(self._number), call))

@@ -90,6 +90,7 @@ class TestFrozenMeter:
         frozen = [reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)]
         assert METER_FROZEN not in judged(state, *frozen[:-1]).evses[A].faults
         assert METER_FROZEN in judged(state, *frozen).evses[A].faults
+        assert METER_FROZEN in judged(state, *frozen, reading(16.0, NOON_S + 420.0, 100.0)).evses[A].faults
 
     def test_clears_when_it_counts_again(self, state: State) -> None:
         state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))

@@ -1,0 +1,119 @@
+"""The question that a solver is asked, and what its answer means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from smartcharge.control.limits import effective_limits
+from smartcharge.control.plan import Plan
+from smartcharge.control.planning import Question, plan_of, question
+from smartcharge.control.state import State
+from smartcharge.events import LimitSet, NeedStated, OperatorOrder, Plugged, PricesSet, StationOffline
+from smartcharge.model import EvseId, Phases, StationId
+from solvers.greedy import greedy
+from solvers.problem import Problem
+from tests.builders import MAIN, NOON_S, charging, circuit, evse, fold, plan, ready, row_of, site, station, told
+
+A, B = EvseId("a/1"), EvseId("b/1")
+
+
+def cars(count: int, *events: NeedStated | LimitSet | PricesSet | OperatorOrder) -> State:
+    one = row_of(count)
+    state = fold(one, ready(one))
+    for e in one.evses:
+        state = fold(state, charging(e.id, NOON_S - 600.0))
+    return fold(state, *events)
+
+
+def asked(state: State, now_s: float = NOON_S) -> Question:
+    found = question(state, effective_limits(state, now_s), now_s)
+    assert found is not None
+    return found
+
+
+def problem(state: State, now_s: float = NOON_S) -> Problem:
+    return asked(state, now_s).problem
+
+
+class TestWhoAsks:
+    def test_nobody(self) -> None:
+        state = fold(row_of(2), ready(row_of(2)), Plugged(at_s=NOON_S, evse=A))
+        assert question(state, effective_limits(state, NOON_S), NOON_S) is None
+
+    def test_whoever_can_be_relied_on_and_wants_something(self) -> None:
+        state = cars(4)
+        state = fold(
+            state,
+            NeedStated(at_s=NOON_S, evse=A, energy_wh=0.0),
+            StationOffline(at_s=NOON_S, station=StationId("b")),
+            OperatorOrder(at_s=NOON_S, evse=EvseId("c/1"), limit_a=5.0, author="eve", reason="hot"),
+        )
+        assert [r.evse for r in asked(state).requests] == ["d/1"]
+
+    def test_the_others_worst_is_taken_off(self) -> None:
+        state = fold(cars(2), told("b/1", 10.0, NOON_S - 30.0, command_id=50))
+        away = fold(state, StationOffline(at_s=NOON_S, station=StationId("b")))
+        assert problem(state).limit_a[0, 0] == 32.0
+        assert problem(away).limit_a[0, 0] == 22.0
+
+
+class TestTime:
+    def test_slots_are_fine_now_and_coarse_later(self) -> None:
+        slots = problem(cars(1)).slot_s
+        assert (slots[0], slots[-1]) == (300.0, 3600.0)
+        assert slots.sum() == pytest.approx(12 * 3600.0)
+
+    def test_a_stay_that_nobody_stated_is_three_hours_from_plugging_in(self) -> None:
+        assert asked(cars(1)).requests[0].depart_at_s == NOON_S - 600.0 + 3 * 3600.0
+
+    def test_a_car_that_outstays_its_word_is_taken_to_stay_a_while(self) -> None:
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S - 60.0))
+        assert asked(state).requests[0].depart_at_s == NOON_S + 1800.0
+
+    def test_a_car_takes_less_in_the_slot_in_which_it_leaves_and_nothing_later(self) -> None:
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 2100.0 + 150.0))
+        assert problem(state).max_a[6:9, 0] == pytest.approx([32.0, 16.0, 0.0])
+
+
+class TestLimits:
+    def test_a_grid_limit_holds_until_it_expires_and_then_the_failsafe(self) -> None:
+        one = site(replace(circuit(rating_a=32.0), failsafe_a=Phases.all(12.0)), station(evse("a/1")))
+        limit = LimitSet(
+            at_s=NOON_S, source="dso", circuit=MAIN, current_a=Phases.all(20.0), valid_until_s=NOON_S + 450.0
+        )
+        state = fold(one, ready(one), charging("a/1"), limit)
+        assert problem(state).limit_a[:3, 0] == pytest.approx([20.0, 12.0, 12.0])
+        assert problem(state, NOON_S + 500.0).limit_a[0, 0] == 12.0
+
+
+class TestPrices:
+    def test_flat_where_none_is_known(self) -> None:
+        assert (problem(cars(1)).price == 0.25 / 1000.0).all()
+
+    def test_follow_the_tariff_and_are_flat_before_and_after_it(self) -> None:
+        prices = PricesSet(at_s=NOON_S, start_s=NOON_S + 300.0, step_s=600.0, per_kwh=(0.1, 0.4))
+        assert problem(cars(1, prices)).price[:6] * 1000.0 == pytest.approx([0.25, 0.1, 0.1, 0.4, 0.4, 0.25])
+
+    @pytest.mark.parametrize(("priority", "price"), [(-99, 0.0), (-10, 0.0), (0, 10.0), (5, 15.0), (99, 20.0)])
+    def test_priority_scales_the_worth_of_energy(self, priority: int, price: float) -> None:
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, priority=priority))
+        assert problem(state).shortfall_price[0] * 1000.0 == pytest.approx(price)
+
+
+class TestPlan:
+    def test_says_what_the_schedule_says(self) -> None:
+        found = asked(cars(2))
+        schedule = greedy(found.problem, 0.0)
+        made = plan_of(found, schedule)
+        assert made.setpoint_a(B, NOON_S + 301.0) == schedule.current_a[1, 1]
+        assert np.array(list(made.shortfall_wh.values())) == pytest.approx(schedule.shortfall_wh)
+        assert (made.made_at_s, made.solver, made.outcome) == (NOON_S, schedule.solver, schedule.outcome)
+
+    @pytest.mark.parametrize(("name", "at_s"), [("a/1", -0.1), ("a/1", 3600.0), ("x/1", 0.0)])
+    def test_says_nothing_of_others_and_of_other_times(self, name: str, at_s: float) -> None:
+        made: Plan = plan(a=9.0)
+        assert made.setpoint_a(EvseId(name), NOON_S + at_s) is None
+        assert made.setpoint_a(A, NOON_S + 3599.9) == 9.0
