@@ -181,7 +181,7 @@ class _Search:
         status = best.status
         while not _is_proven(best, bound):
             rows = self.model.getNumRow()
-            chooser = self._chooser(best)
+            chooser = self._chooser()
             status = chooser.solve_in_time()
             info = chooser.getInfo()
             bound = max(bound, info.mip_dual_bound) if status == HighsModelStatus.kOptimal else bound
@@ -203,15 +203,16 @@ class _Search:
         is_on = fitted(problem, self.program.currents(relaxed), leading) > 0.0
         return is_on[switch >= 0].astype(np.float64)
 
-    def _chooser(self, best: _Point) -> _Quiet:
-        """Return the program with all its tangents and with whole switches, started at the best point."""
+    def _chooser(self) -> _Quiet:
+        """Return the program with all its tangents and with whole switches.
+
+        It is not started at the best point: HiGHS 1.16 then may return that point with the
+        objective of a better one.
+        """
         chooser = _Quiet(self.ends_s)
         chooser.passModel(self.model.getLp())
         columns = self.switches.astype(np.int32)
         chooser.changeColsIntegrality(len(columns), columns, np.ones(len(columns), dtype=np.uint8))
-        if best.values is not None:
-            every = np.arange(len(best.values), dtype=np.int32)
-            chooser.setSolution(len(every), every, best.values)
         return chooser
 
     def _tightened(self, chosen: Floats) -> _Point:

@@ -13,11 +13,11 @@ from problems import DELTA, contended, priced, problems, random_problem, simple
 from pyomo.opt import TerminationCondition
 
 from solvers import SOLVERS, highs, pyomo_model
-from solvers.problem import Outcome
+from solvers.problem import Outcome, Problem
 from solvers.verify import refute
 
 if TYPE_CHECKING:
-    from solvers.problem import Problem, Solver
+    from solvers.problem import Solver
 
 LONG_S = 60.0
 EXACT = {"optimal": highs.solve, "pyomo": pyomo_model.solve}
@@ -202,6 +202,37 @@ class TestDeadline:
 
 
 class TestChoosing:
+    def test_finds_a_better_choice_than_the_rounded_one(self) -> None:
+        # HiGHS 1.16, told of the rounded choice, reports a better objective but returns the rounded choice.
+        line = -1j / np.sqrt(3.0)
+        problem = Problem(
+            slot_s=np.array([900.0, 300.0, 3600.0, 300.0]),
+            coupling=np.array(
+                [[0.0, line, 0.0, line, -0.5 + line / 2.0], [0.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0, 0.0]]
+            ),
+            limit_a=np.array([[24.25, np.inf, np.inf], [4.42, 21.74, 13.15], [42.8, 7.31, 9.53], [np.inf, 23.0, 10.7]]),
+            watts_per_amp=np.array([230.0, 230.0, 208.0, 230.0, 230.0]),
+            min_a=np.array([0.0, 0.0, 8.0, 8.0, 6.0]),
+            max_a=np.array(
+                [
+                    [7.94, 21.4, 21.3, 21.5, 0.0],
+                    [7.94, 21.4, 0.0, 21.5, 38.5],
+                    [7.94, 21.4, 21.3, 21.5, 38.5],
+                    [7.94, 21.4, 21.3, 21.5, 0.0],
+                ]
+            ),
+            demand_wh=np.array([1300.0, 0.0, 4611.0, 5891.0, 1687.0]),
+            shortfall_price=np.array([0.0047, 0.0016, 0.0078, 0.0097, 0.0024]),
+            price=np.array([0.00025, 0.00017, 0.000175, 0.00022]),
+            early_price=1e-5,
+            peak_price=0.0,
+            peak_w=0.0,
+            binary_slots=2,
+        )
+        fast, oracle = highs.solve(problem, LONG_S), pyomo_model.solve(problem, LONG_S)
+        assert (fast.outcome, fast.solver) == (Outcome.OPTIMAL, "optimal")
+        assert fast.objective == pytest.approx(oracle.objective, rel=1e-6)
+
     @pytest.mark.parametrize("start", [0.0, 1.0])
     def test_finds_the_optimum_from_a_poor_start(self, start: float, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(highs._Search, "_rounded", lambda search, _: np.full(len(search.switches), start))
