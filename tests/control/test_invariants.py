@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 import solvers
 from smartcharge.control import budget
 from smartcharge.control.allocation import allocate
+from smartcharge.control.evse import OVER_LIMIT
 from smartcharge.control.invariants import broken
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
 from smartcharge.control.planning import plan_of, question
+from smartcharge.control.profiles import changes
+from smartcharge.control.reach import is_commandable
 from smartcharge.control.state import State, apply
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     CircuitMetered,
     Event,
+    FaultRaised,
     LimitLifted,
     LimitSet,
     Metered,
@@ -248,6 +252,28 @@ class TestReplayIsTruth:
         ]
         for stranger in strangers:
             assert apply(world.state, stranger) == replace(world.state, at_s=at_s)
+
+
+class TestDownAtOnceUpSlowly:
+    """I6: a derating holds from the next cycle on; what a station was caught at is forgiven after proof over time.
+
+    The release is told in `test_health`.
+    """
+
+    @settings(max_examples=20)
+    @given(SITES, stories(least=5), st.integers(0, 11), st.sampled_from(("GroundFailure", OVER_LIMIT)))
+    def test_a_fault_stops_an_evse_in_the_same_cycle(self, site: Site, story: list[Step], who: int, code: str) -> None:
+        world = busy(site)
+        world.run(story)
+        name, now_s = site.evses[who % len(site.evses)].id, world.now_s
+        state = apply(world.state, FaultRaised(at_s=now_s, evse=name, code=code))
+        decision = allocate(state, effective_limits(state, now_s), world.plan, now_s)
+        if is_commandable(state, name):
+            assert decision.setpoints[name].limit_a == 0.0
+            sent = [c.limit_a for c in changes(state, decision, now_s) if c.evse == name and c.expires_s is not None]
+            last = state.evses[name].commanded
+            rests = state.evses[name].deaf_at_s is not None and state.evses[name].deaf_to_a == 0.0
+            assert sent == [0.0] or rests or (last is not None and last.limit_a == 0.0)
 
 
 class Lying:
