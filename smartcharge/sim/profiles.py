@@ -98,7 +98,7 @@ class Profile:
     def changes_s(self, at_s: float, started_s: float | None) -> Iterator[float]:
         """Yield times, some of them past, among them the next at which another period may apply."""
         yield from (self.valid_from_s, self.valid_to_s)
-        begin_s = either(self._begin_s(at_s, started_s), self.start_s)
+        begin_s = either(self._begin_s(at_s, started_s), self._first_s(started_s))
         if begin_s is None:
             return
         yield from (begin_s, self._end_s(begin_s))
@@ -116,17 +116,19 @@ class Profile:
 
     def _begin_s(self, at_s: float, started_s: float | None) -> float | None:
         """Return when the run of the schedule began that `at_s` lies in, None before the first."""
-        begin_s = started_s if self.kind is Kind.RELATIVE else self.start_s
+        begin_s = self._first_s(started_s)
         if begin_s is None or begin_s > at_s:
             return None
         return begin_s if self.recurs_s is None else begin_s + self._runs_before(at_s) * self.recurs_s
 
+    def _first_s(self, started_s: float | None) -> float | None:
+        return started_s if self.kind is Kind.RELATIVE else self.start_s
+
     def _runs_before(self, at_s: float) -> int:
-        """Count the runs completed at a time, by the very sums that name their beginnings."""
+        """Count the runs completed at a time."""
         assert self.start_s is not None
         assert self.recurs_s is not None
-        runs = floor((at_s - self.start_s) / self.recurs_s)
-        return runs + 1 if self.start_s + (runs + 1) * self.recurs_s <= at_s else runs
+        return floor((at_s - self.start_s) / self.recurs_s)
 
 
 def _time_s(payload: Payload, key: str) -> float | None:

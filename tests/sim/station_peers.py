@@ -71,6 +71,8 @@ class ScriptedServer:
     wrong: list[str] = field(default_factory=list)
     """What broke the protocol."""
     requests: list[Request] = field(default_factory=list)
+    answered_after: int = 0
+    """How many messages of the station came before its last answer."""
     is_away: bool = False
     ws: ServerConnection | None = None
     _session: Session | None = None
@@ -152,6 +154,7 @@ class ScriptedServer:
                 elif answer is not Ignore:
                     await ws.send(session.answer(call, answer))
             case ResultReceived() | ErrorReceived() | Garbled() as reply:
+                self.answered_after = len(self.heard)
                 self._answers.put_nowait(reply)
             case Malformed(reason=reason):
                 self.wrong.append(reason)

@@ -98,6 +98,11 @@ class TestPurposes:
         made = install(store(version), (1, outside), (1, profile(16.0, Purpose.TX, id=2)))
         assert [made.limit_a(n, NOW_S) for n in (1, 2)] == [9.0, 32.0]
 
+    def test_external_constraints_of_the_station_cap_the_sum(self, version: Version) -> None:
+        made = install(store(version), (0, profile(20.0, Purpose.EXTERNAL)))
+        made.transaction_started(2, NOW_S)
+        assert [made.limit_a(n, NOW_S) for n in (1, 2)] == [10.0, 10.0]
+
     def test_transaction_profile_ends_with_its_transaction(self, version: Version) -> None:
         made = install(store(version), (1, profile(16.0, Purpose.TX)))
         made.transaction_ended(1)
@@ -153,6 +158,14 @@ class TestKinds:
         assert [made.limit_a(1, t) for t in times] == [6.0, 16.0, 32.0, 6.0]
         assert [made.next_change_s(t) for t in times[:3]] == times[1:]
         assert made.limit_a(1, NOW_S - 3 * recurs_s - 1.0) == 32.0
+
+    @given(st.floats(NOW_S - 400 * DAY_S, NOW_S), st.integers(0, 500))
+    def test_recurring_starts_anew_at_the_very_instant(self, start_s: float, run: int) -> None:
+        steps = (Period(start_s=0, limit=6.0), Period(start_s=3600, limit=16.0))
+        again = profile(kind=Kind.RECURRING, periods=steps, start_s=start_s, recurs_s=DAY_S)
+        begin_s = start_s + run * DAY_S
+        assert again.period_at(begin_s, None) == steps[0]
+        assert again.period_at(begin_s + 3600.0, None) == steps[1]
 
 
 class TestUnits:
@@ -378,7 +391,7 @@ def filled(version: Version, entries: list[tuple[int, Profile]], **more: Any) ->
 
 
 MANY = st.lists(profiles(), max_size=6)
-OFFSETS = st.floats(-6000.0, 90_000.0)
+OFFSETS = st.floats(0.0, 90_000.0)
 
 
 class TestProperties:
@@ -414,7 +427,7 @@ class TestProperties:
         after = sum(without.limit_a(n, at_s) for n in (1, 2))
         assert after <= min(before, cap_a) + 1e-9
 
-    @given(st.lists(profiles(), max_size=4, unique_by=lambda entry: entry[1].id), st.floats(0.0, 90_000.0))
+    @given(st.lists(profiles(), max_size=4, unique_by=lambda entry: entry[1].id), OFFSETS)
     def test_the_order_of_installing_does_not_matter_where_none_replaces_another(
         self, entries: list[tuple[int, Profile]], offset_s: float
     ) -> None:

@@ -200,6 +200,18 @@ class TestCharging:
         info = "idTagInfo" if version is Version.V16 else "idTokenInfo"
         play(version, act, script={"Authorize": {info: {"status": "Blocked"}}})
 
+    def test_an_answer_that_comes_too_late_starts_nothing_for_the_next_car(self, version: Version) -> None:
+        async def act(stage: Stage) -> None:
+            await stage.until(6.0)
+            stage.station.plug(FIRST, car(), "abc")
+            await stage.until(12.0)
+            stage.station.unplug(FIRST)
+            stage.station.plug(FIRST, car(), None)
+            await stage.until(60.0)
+            assert billed(stage) == []
+
+        play(version, act, script={"Authorize": Ignore})
+
     def test_somebody_who_may_not_charge_after_all_is_stopped(self, version: Version) -> None:
         async def act(stage: Stage) -> None:
             await stage.until(6.0)

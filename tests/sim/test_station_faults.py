@@ -121,7 +121,7 @@ class TestLosesAnswers:
 
         play(version, act)
 
-    @pytest.mark.parametrize(("share", "lost"), [(0.5, [2, 4, 6]), (1 / 3, [3, 6])])
+    @pytest.mark.parametrize(("share", "lost"), [(0.5, [2, 4, 6]), (0.4, [3, 5])])
     def test_a_share_of_them_evenly(self, version: Version, share: float, lost: list[int]) -> None:
         async def act(stage: Stage) -> None:
             await charging(stage)

@@ -64,8 +64,10 @@ class TestTriggerMessage:
     def test_it_answers_first_and_then_says_it(self, version: Version, message: str) -> None:
         async def act(stage: Stage) -> None:
             await stage.until(20.0)
+            before = len(stage.server.heard)
             assert await stage.server.call("TriggerMessage", {"requestedMessage": message}) == ACCEPTED
             await stage.until(21.0)
+            assert stage.server.answered_after == before
             count = 2 if message in ("StatusNotification", "MeterValues") else 1
             assert stage.server.actions(since_s=20.0)[:count] == [message] * count
 
