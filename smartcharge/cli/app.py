@@ -11,6 +11,8 @@ import typer
 
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
+from smartcharge.cli.replay import replay
+from smartcharge.cli.run import run
 from smartcharge.cli.simulate import simulate
 from smartcharge.config import site_schema
 from smartcharge.errors import SmartChargeError
@@ -55,6 +57,8 @@ def _options(
 
 app.command()(check)
 app.command()(simulate)
+app.command()(run)
+app.command()(replay)
 
 
 @app.command()

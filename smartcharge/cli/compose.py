@@ -1,0 +1,107 @@
+"""The composition root: a site file's settings become one running controller."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from smartcharge.cli.log import Narrator
+from smartcharge.config import OcppSettings, Settings
+from smartcharge.controller import Controller
+from smartcharge.csms.server import Csms
+from smartcharge.model import Control
+from smartcharge.mqtt.room import MqttRoom
+from smartcharge.ports import Charger, Observer
+from smartcharge.store import Store, open_store
+
+Say = Callable[[str], None]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(settings: Settings, say: Say) -> None:
+    """Run a site until SIGINT or SIGTERM; a second one ends the process at once.
+
+    Says where it listens once stations can connect.  Raises OSError if the port cannot be had, StoreError if
+    the store cannot be opened or a fact could not be written down.
+    """
+    is_ocpp = any(station.control is Control.OCPP for station in settings.site.stations)
+    if is_ocpp:
+        await _require_port(settings.ocpp)
+    async with open_store(settings.store.url) as store, _asked_to_stop() as stopped:
+        csms = Csms(settings.site, store.ledger, settings.ocpp.host, settings.ocpp.port) if is_ocpp else None
+        controller = _controller(settings, store, csms)
+        running = asyncio.create_task(controller.run(), name="controller")
+        try:
+            if csms is not None:
+                await _first(running, asyncio.create_task(csms.ready(), name="ocpp ready"))
+            _announce(settings, csms, controller, say)
+            await _first(running, asyncio.create_task(stopped.wait(), name="signal"))
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+    say("stopped")
+
+
+def _controller(settings: Settings, store: Store, csms: Csms | None) -> Controller:
+    chargers: list[Charger] = []
+    observers: list[Observer] = [Narrator()]
+    if csms is not None:
+        chargers.append(csms)
+    if settings.mqtt is not None:
+        room = MqttRoom(settings.site, settings.mqtt)
+        chargers.append(room)
+        observers.append(room)
+    controller = Controller(settings.site, journal=store.journal, chargers=chargers, observers=observers)
+    if csms is not None:
+        csms.resume(controller.state)
+    return controller
+
+
+def _announce(settings: Settings, csms: Csms | None, controller: Controller, say: Say) -> None:
+    sessions = [evse.session for evse in controller.state.evses.values() if evse.session is not None]
+    open_ones = sum(session.transaction_id is not None for session in sessions)
+    say(f"site: {settings.site.name}: {len(settings.site.evses)} EVSEs, {open_ones} open transactions go on")
+    if csms is not None:
+        say(f"ocpp: ws://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
+    if settings.mqtt is not None:
+        say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _require_port(ocpp: OcppSettings) -> None:
+    """Raise OSError if nobody could listen there: the controller itself would try again for ever."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, ocpp.host, ocpp.port)
+    server.close()
+    await server.wait_closed()
+
+
+@asynccontextmanager
+async def _asked_to_stop() -> AsyncIterator[asyncio.Event]:
+    """Give an event that is set when somebody asks us to stop; asked again, the process ends the hard way."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    yield stopped
+    if not stopped.is_set():
+        stop()
+
+
+async def _first(running: asyncio.Task[None], awaited: asyncio.Task[int] | asyncio.Task[bool]) -> None:
+    """Wait for something while the controller runs; raises what ended the controller if that comes first."""
+    await asyncio.wait({running, awaited}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        awaited.cancel()
+        await running
