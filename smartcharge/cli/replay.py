@@ -19,12 +19,12 @@ from rich.table import Table
 from smartcharge import controller
 from smartcharge.cli.console import REFUSED, answers, writable
 from smartcharge.cli.memory import digest, known
-from smartcharge.cli.tables import local
 from smartcharge.config import load
 from smartcharge.control.evse import EvseState, believed_a
 from smartcharge.control.state import State
 from smartcharge.errors import ConfigError
 from smartcharge.model import Phases, Site
+from smartcharge.sim.tables import local
 from smartcharge.store import open_store
 
 

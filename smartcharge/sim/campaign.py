@@ -44,12 +44,6 @@ class Campaign:
         """Tell whether a policy that is controlled broke anything; without a controller it is no wonder."""
         return any(result.violations for result in self.results if result.policy != UNCONTROLLED)
 
-    @property
-    def unjudged_faults(self) -> int:
-        """Return how many faults were not over in time to be judged, under the policy that has the most."""
-        planted = len(self.run.scenario.faults)
-        return max((planted - len(result.detections) for result in self.results), default=0)
-
 
 @dataclass(frozen=True, slots=True)
 class _Failure:

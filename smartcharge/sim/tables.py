@@ -1,0 +1,103 @@
+"""What came of a campaign, in words: the cells of its tables, for a terminal and a page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from smartcharge.sim.campaign import Campaign, solve_figures
+from smartcharge.sim.result import Detection, Result
+from smartcharge.sim.runner import UNCONTROLLED
+from smartcharge.sim.watcher import Violation
+
+POLICY_COLUMNS = (
+    "policy", "delivered\nkWh", "share of\nrequest", "sessions\nin full", "cost", "peak\nkW",
+    "fairness\nJain", "worst\nloading", "violations", "median\nplan [ms]", "p95\nplan [ms]", "max\nplan [ms]",
+    "wall\ns",
+)  # fmt: skip
+"""Titles of the table by policy; what comes after the line break is a unit or a detail."""
+FAULT_COLUMNS = ("policy", "fault", "target", "planted", "noticed after", "by")
+VIOLATION_COLUMNS = ("policy", "from", "for", "circuit", "phase", "above", "limit", "cause")
+REFERENCE = f"{UNCONTROLLED} is the reference without a controller: its violations show what would happen."
+
+
+def policy_cells(result: Result, currency: str) -> tuple[str, ...]:
+    """Return the figures of a policy, one for each of the columns."""
+    return (
+        result.policy,
+        f"{result.energy_delivered_wh / 1000.0:,.1f}",
+        share(result),
+        f"{result.sessions_met}/{result.sessions}",
+        f"{result.cost:,.2f} {currency}",
+        f"{result.peak_w / 1000.0:,.1f}",
+        f"{result.fairness:.3f}",
+        f"{100.0 * result.worst_loading:.0f} %",
+        str(len(result.violations)),
+        *("-" if time_s is None else f"{1000.0 * time_s:.0f}" for time_s in solve_figures(result).values()),
+        f"{result.wall_s:,.1f}",
+    )
+
+
+def share(result: Result) -> str:
+    """Return the share of the requested energy that was delivered; a dash where nothing was requested."""
+    if result.energy_requested_wh <= 0.0:
+        return "-"
+    return f"{100.0 * result.energy_delivered_wh / result.energy_requested_wh:.1f} %"
+
+
+def fault_rows(campaign: Campaign) -> Iterator[tuple[str, ...]]:
+    """Yield every planted fault under every policy with a controller, and how it was noticed."""
+    zone = ZoneInfo(campaign.run.settings.site.timezone)
+    for result in _controlled(campaign):
+        for fault in sorted(result.detections, key=lambda one: one.planted_s):
+            planted = local(fault.planted_s, zone)
+            yield (result.policy, fault.kind, fault.target, planted, _noticed_after(fault), fault.evidence)
+
+
+def _noticed_after(fault: Detection) -> str:
+    return "never" if fault.detected_s is None else f"{fault.detected_s - fault.planted_s:.0f} s"
+
+
+def unjudged(campaign: Campaign) -> str | None:
+    """Return how many faults could not be judged, in words; None if all were."""
+    missing = [len(campaign.run.scenario.faults) - len(result.detections) for result in _controlled(campaign)]
+    return f"{max(missing)} fault(s) came too late in the run to be judged." if any(missing) else None
+
+
+def violation_rows(campaign: Campaign) -> list[tuple[str, ...]]:
+    """Return every violation under a policy that is controlled, by time."""
+    return _rows(campaign, [(r.policy, one) for r in _controlled(campaign) for one in r.violations])
+
+
+def misbehaviour_rows(campaign: Campaign) -> list[tuple[str, ...]]:
+    """Return every overload that is not the controller's doing, by time."""
+    return _rows(campaign, [(r.policy, one) for r in _controlled(campaign) for one in r.misbehaviour])
+
+
+def _controlled(campaign: Campaign) -> Iterator[Result]:
+    return (result for result in campaign.results if result.policy != UNCONTROLLED)
+
+
+def _rows(campaign: Campaign, found: list[tuple[str, Violation]]) -> list[tuple[str, ...]]:
+    zone = ZoneInfo(campaign.run.settings.site.timezone)
+    found.sort(key=lambda pair: pair[1].at_s)
+    return [(policy, *_violation_cells(one, zone)) for policy, one in found]
+
+
+def _violation_cells(one: Violation, zone: ZoneInfo) -> tuple[str, ...]:
+    is_line = one.circuit is not None
+    return (
+        local(one.at_s, zone),
+        f"{one.until_s - one.at_s:.0f} s" if is_line else "-",
+        one.circuit or "-",
+        one.phase or "-",
+        f"{one.amount_a:.1f} A" if is_line else "-",
+        f"{one.limit_a:.1f} A" if is_line else "-",
+        one.cause,
+    )
+
+
+def local(at_s: float, zone: ZoneInfo) -> str:
+    """Return a time [s since 1970] by the site's clock."""
+    return f"{datetime.fromtimestamp(at_s, zone):%Y-%m-%d %H:%M:%S}"
