@@ -172,7 +172,8 @@ def _station(state: State, event: _StationEvent) -> State:
             evses = {e.evse.id: beliefs.cut_off(e) for e in mine}
         case _:
             assert_never(event)
-    return replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
+    after = replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
+    return _with_phases(after) if any(_phases(e) != _phases(state.evses[name]) for name, e in evses.items()) else after
 
 
 def _circuit_metered(state: State, event: CircuitMetered) -> State:

@@ -162,8 +162,8 @@ class TestWish:
         assert setpoints[B].reason == "waiting for room: main L1 rating"
         state = fold(state, told("a/1", 10.0, NOON_S, command_id=90))
         assert amps(state, plan(a=16.0, b=30.0), NOON_S + 5.0) == {"a": 10.0, "b": 30.0}
-        takes_all = fold(state, reading(9.9, NOON_S + 5.0))
-        assert amps(takes_all, plan(a=16.0, b=16.0), NOON_S + 5.0) == {"a": 16.0, "b": 16.0}
+        takes_all = fold(state, reading(9.9, NOON_S + 60.0))
+        assert amps(takes_all, plan(a=16.0, b=16.0), NOON_S + 60.0) == {"a": 16.0, "b": 16.0}
 
     def test_a_pausing_car_is_offered_the_minimum(self) -> None:
         paused = [Metered(at_s=NOON_S - n, evse=A, current_a=Phases.all(0.0)) for n in (2, 1)]
@@ -202,6 +202,11 @@ class TestUnreliable:
         setpoints = decide(state, plan(a=30.0, b=16.0))
         assert setpoints[A] == Setpoint(limit_a=26.0, reason="the station does not follow commands")
         assert setpoints[B].limit_a == 6.0, "26 A may be drawn by the other"
+
+    def test_a_deaf_station_is_not_raised_although_there_is_room(self) -> None:
+        command = commanded("a/1", 20.0, NOON_S - 15.0, command_id=90)
+        state = fold(cars(row_of(1, 32.0), a=16.0), command, unanswered(command, NOON_S - 5.0))
+        assert amps(state, plan(a=30.0)) == {"a": 20.0}
 
     def test_where_its_worst_is_too_much_it_is_told_to_stop(self) -> None:
         command = commanded("a/1", 26.0, NOON_S - 15.0, command_id=90)

@@ -12,11 +12,13 @@ from smartcharge.events import (
     ChargingChanged,
     Metered,
     NeedStated,
+    StationBooted,
+    StationOffline,
     TransactionEnded,
     TransactionStarted,
     Unplugged,
 )
-from smartcharge.model import EvseId, Phases, Session, Vehicle, Wiring
+from smartcharge.model import EvseId, Phases, Session, StationId, Vehicle, Wiring
 from tests.builders import NOON_S, charging, fold, ready, row_of, told
 
 A = EvseId("a/1")
@@ -147,6 +149,13 @@ class TestPhasesUsed:
     def test_a_pause_tells_nothing_of_the_phases(self, state: State) -> None:
         one = fold(state, [metered(15.0, 0.0, 0.0, at_s=NOON_S + n) for n in range(2)])
         assert session(fold(one, metered(0.0, 0.0, 0.0, at_s=NOON_S + 60.0))).vehicle.phases_used == 1
+
+    def test_out_of_sight_it_may_be_another_car(self, state: State) -> None:
+        one = fold(state, [metered(15.0, 0.0, 0.0, at_s=NOON_S + n) for n in range(2)])
+        for away in (StationOffline, StationBooted):
+            unseen = fold(one, away(at_s=NOON_S + 60.0, station=StationId("a")))
+            assert session(unseen).vehicle.phases_used is None
+            assert len(unseen.topology.rows) == len(state.topology.rows)
 
     def test_the_next_car_starts_afresh(self, state: State) -> None:
         one = fold(state, [metered(15.0, 0.0, 0.0, at_s=NOON_S + n) for n in range(2)])
