@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,7 +132,6 @@ def simulate(  # noqa: PLR0913 - one parameter an option
 
     Example: `smartcharge simulate sites/depot.toml --generate depot --transport direct --policy optimal --policy edf`
     """
-    logging.getLogger().setLevel(log_level.value.upper())
     settings = load(site)
     if capacity_w is not None:
         settings = replace(settings, site=with_capacity(settings.site, capacity_w))
@@ -152,7 +150,7 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         settings=settings, policy=policies[0], visits=cars.visits, start_s=cars.start_s, end_s=cars.end_s,
         scenario=scenario, transport=transport, is_ideal=is_ideal, seed=seed,
     )  # fmt: skip
-    campaign = _campaign(run, policies, cars, jobs or os.cpu_count() or 1)
+    campaign = _campaign(run, policies, cars, jobs=jobs or os.cpu_count() or 1, log_level=log_level)
     _write(campaign, json_out, html_out)
     console = answers()
     for part in shown(campaign):
@@ -161,7 +159,7 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         raise typer.Exit(REFUSED)
 
 
-def _campaign(run: Run, policies: Sequence[str], cars: Cars, jobs: int) -> Campaign:
+def _campaign(run: Run, policies: Sequence[str], cars: Cars, *, jobs: int, log_level: LogLevel) -> Campaign:
     say = remarks().print
     say(
         f"{run.settings.site.name}: {len(cars.visits)} visits, {cars.days} day(s) from {cars.start}"
@@ -171,7 +169,7 @@ def _campaign(run: Run, policies: Sequence[str], cars: Cars, jobs: int) -> Campa
     for note in cars.notes:
         say(f"note: {note}", markup=False, soft_wrap=True)
     with _progress(run, policies) as on_sample:
-        results = play(run, policies, jobs=min(jobs, len(policies)), on_sample=on_sample)
+        results = play(run, policies, jobs=jobs, on_sample=on_sample, log_level=log_level.value.upper())
     return Campaign(run=run, recording=cars.source, notes=cars.notes, results=results)
 
 

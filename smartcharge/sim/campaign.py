@@ -58,11 +58,13 @@ class _Worker:
     process: BaseProcess
 
 
-def play(run: Run, policies: Sequence[str], *, jobs: int, on_sample: OnSample) -> tuple[Result, ...]:
+def play(
+    run: Run, policies: Sequence[str], *, jobs: int, on_sample: OnSample, log_level: str = "ERROR"
+) -> tuple[Result, ...]:
     """Return what comes of a run under each policy, at most `jobs` of them at a time.
 
-    Raises SmartChargeError if one cannot be simulated to the end.  However this is left, also by Ctrl-C,
-    no process is left behind.
+    What is logged from a level on goes to stderr.  Raises SmartChargeError if one cannot be simulated to the end.
+    However this is left, also by Ctrl-C, no process is left behind.
     """
     context = get_context("spawn")
     waiting = deque(policies)
@@ -73,7 +75,7 @@ def play(run: Run, policies: Sequence[str], *, jobs: int, on_sample: OnSample) -
             while waiting and len(going) < jobs:
                 policy = waiting.popleft()
                 ours, theirs = context.Pipe(duplex=False)
-                work = (replace(run, policy=policy), theirs, logging.getLogger().level)
+                work = (replace(run, policy=policy), theirs, log_level)
                 process = context.Process(target=_work, args=work, name=policy, daemon=True)
                 process.start()
                 theirs.close()
@@ -120,7 +122,7 @@ def _end(link: Connection, worker: _Worker) -> None:
     worker.process.close()
 
 
-def _work(run: Run, link: Connection, log_level: int) -> None:
+def _work(run: Run, link: Connection, log_level: str) -> None:
     """Simulate one policy in a process of its own and say how far it is, then what came of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; our parent ends us
     logging.basicConfig(level=log_level, format=f"%(levelname)s {run.policy}: %(name)s: %(message)s")
