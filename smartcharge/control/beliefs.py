@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from smartcharge.control.evse import Belief, EvseState
+from smartcharge.control.evse import Belief, EvseState, offered_a
 from smartcharge.events import Accepted, Commanded, ProfileKind, Rejected, Unanswered
 from smartcharge.model import Control, Evse, Station, Timing, Vehicle
 
@@ -53,7 +53,10 @@ def commanded(evse: EvseState, event: Commanded, timing: Timing) -> EvseState:
     if event.kind is ProfileKind.DEFAULT:
         return replace(evse, defaults=_distinct((*evse.defaults, belief)), default_commanded_s=event.at_s)
     alive = (b for b in evse.setpoints if b.is_alive(event.at_s))
-    return replace(evse, setpoints=(*alive, belief), commanded=event)
+    after = replace(evse, setpoints=(*alive, belief), commanded=event)
+    if evse.commanded is not None and evse.commanded.limit_a == event.limit_a:
+        return after
+    return replace(after, told_s=event.at_s, floor_a=min(offered_a(evse, event.at_s), event.limit_a))
 
 
 def accepted(evse: EvseState, event: Accepted, timing: Timing) -> EvseState:

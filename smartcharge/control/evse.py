@@ -19,6 +19,12 @@ METER_FROZEN = "meter-frozen"
 """Fault: its energy register stands still although it reports a current."""
 
 
+DRAWS_A = 1.0
+"""Below this [A] on every phase a car does not charge, whatever its meter's noise."""
+SETTLED_S = 20.0
+"""How long after a command a car surely draws what it wants of the new offer [s]."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
     """A limit that a station may be following."""
@@ -50,6 +56,10 @@ class EvseState:
     """Transaction profiles that it may be following."""
     commanded: Commanded | None = None
     """The newest transaction profile that was sent and not refused or left unanswered."""
+    told_s: float | None = None
+    """When it was last told another limit than before; renewals do not count."""
+    floor_a: float = 0.0
+    """The lowest limit [A] of those between which it went over then."""
     deaf_at_s: float | None = None
     """When it last refused a command or left one unanswered; None once it accepted one."""
     deaf_to_a: float = 0.0
@@ -63,6 +73,8 @@ class EvseState:
     """A need stated before the car was plugged in."""
     charging: Charging | None = None
     reading: Metered | None = None
+    offered_a: float | None = None
+    """What the car had surely been offered at that reading [A]; None without a reading."""
     over_a: float | None = None
     """Measured current [A] above everything that it may be following; None while it obeys."""
     over_since_s: float | None = None
@@ -87,6 +99,18 @@ def believed(evse: EvseState, now_s: float) -> tuple[Belief, ...]:
 def believed_a(evse: EvseState, now_s: float) -> tuple[float, ...]:
     """Return the limits [A] that the station may be following on this EVSE right now; never empty."""
     return tuple(b.limit_a for b in believed(evse, now_s))
+
+
+def offered_a(evse: EvseState, now_s: float) -> float:
+    """Return the current [A] that a car has surely been offered for long enough to take it."""
+    least_a = min(believed_a(evse, now_s))
+    is_new = evse.told_s is not None and now_s - evse.told_s < SETTLED_S
+    return min(least_a, evse.floor_a) if is_new else least_a
+
+
+def leaves_some(drawn_a: float, offered_a: float) -> bool:
+    """Tell whether a car takes clearly less than it is offered [A]."""
+    return drawn_a < min(0.9 * offered_a, offered_a - DRAWS_A)
 
 
 def worst_a(evse: EvseState, now_s: float) -> float:

@@ -133,7 +133,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         slot_s=np.diff(edges_s),
         coupling=state.topology.coupling[:, columns],
         limit_a=_limit_a(state, requests, edges_s),
-        watts_per_amp=state.topology.watts_per_amp[columns],
+        watts_per_amp=state.topology.watts_per_amp[columns] * np.array([evse.efficiency for evse in evses]),
         min_a=np.array([evse.min_a for evse in evses]),
         max_a=_max_a(requests, edges_s),
         demand_wh=np.array([request.need_wh for request in requests]),

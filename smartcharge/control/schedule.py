@@ -9,7 +9,8 @@ from smartcharge.control.evse import EvseState, believed
 from smartcharge.control.limits import expiries_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
-from smartcharge.control.sessions import DRAWS_A, drawn_a
+from smartcharge.control.evse import DRAWS_A
+from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, Metered
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import ceil
 
 from smartcharge.control.beliefs import unsure
-from smartcharge.control.evse import EvseState, believed_a
+from smartcharge.control.evse import DRAWS_A, EvseState, believed_a, leaves_some, offered_a
 from smartcharge.events import (
     ChargingChanged,
     Metered,
@@ -20,8 +20,6 @@ from smartcharge.model import Evse, Phases, Session, Vehicle, Wiring
 OVER_A = 0.5
 OVER_RATIO = 1.10
 """A car is over its limit when it draws more than OVER_RATIO x (limit + OVER_A) (EVerest soft overcurrent)."""
-DRAWS_A = 1.0
-"""Below this [A] on every phase a car does not charge, whatever its meter's noise."""
 NEED_HOLDS_S = 1800.0
 """How long a need stated before the car was plugged in waits for it [s]."""
 
@@ -39,7 +37,7 @@ def plugged(evse: EvseState, event: Plugged | ChargingChanged | TransactionStart
 def unplugged(evse: EvseState) -> EvseState:
     """Return the EVSE free: whatever profile remains, nobody can draw on it."""
     return replace(
-        unsure(evse), occupied=False, session=None, need=None, charging=None, reading=None,
+        unsure(evse), occupied=False, session=None, need=None, charging=None, reading=None, told_s=None,
         over_a=None, over_since_s=None, obeys_since_s=None, frozen_since_s=None,
     )  # fmt: skip
 
@@ -52,7 +50,7 @@ def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState
         return evse
     start_wh = None if event.meter_wh is None else event.meter_wh - evse.session.delivered_wh
     session = replace(evse.session, transaction_id=event.transaction_id, meter_start_wh=start_wh)
-    return replace(unsure(evse), session=session)
+    return replace(unsure(evse), session=session, told_s=event.at_s)
 
 
 def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
@@ -60,7 +58,7 @@ def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
     if evse.session is None or evse.session.transaction_id != event.transaction_id:
         return evse
     session = _with_energy(replace(evse.session, transaction_id=None), event.meter_wh, None)
-    return replace(unsure(evse), session=session, charging=None)
+    return replace(unsure(evse), session=session, charging=None, told_s=event.at_s)
 
 
 def need_stated(evse: EvseState, event: NeedStated) -> EvseState:
@@ -87,16 +85,16 @@ def drawn_a(evse: Evse, reading: Metered | None) -> float | None:
 
 def metered(evse: EvseState, event: Metered) -> EvseState:
     """Return the EVSE after a meter reading: what it draws, whether it obeys, what its car can do."""
-    limits_a = believed_a(evse, event.at_s)
+    limits_a, offered = believed_a(evse, event.at_s), offered_a(evse, event.at_s)
     drawn = drawn_a(evse.evse, event)
     is_frozen = _is_frozen(evse, event, drawn)
     session = evse.session
     if session is not None:
         session = _with_energy(session, event.energy_wh, _integrated_wh(evse.reading, event))
-        learnt = Vehicle() if is_frozen else _learnt(session.vehicle, evse, event, min(limits_a))
+        learnt = Vehicle() if is_frozen else _learnt(session.vehicle, evse, event, offered)
         session = replace(session, vehicle=learnt)
     frozen_since_s = _since(evse.frozen_since_s, event.at_s) if is_frozen else None
-    after = replace(evse, session=session, reading=event, frozen_since_s=frozen_since_s)
+    after = replace(evse, session=session, reading=event, offered_a=offered, frozen_since_s=frozen_since_s)
     return after if drawn is None else _judged(after, drawn, max(limits_a))
 
 
@@ -138,13 +136,14 @@ def _with_energy(session: Session, register_wh: float | None, integrated_wh: flo
     return replace(session, delivered_wh=register_wh - start_wh)
 
 
-def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered_a: float) -> Vehicle:
+def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered: float) -> Vehicle:
     current_a = event.current_a
     if current_a is None:
         return vehicle
     # A car that pauses tells nothing of its phases, one that is offered nothing not what it could take.
     phases_used = _phases_used(vehicle, evse, current_a) if max(current_a) >= DRAWS_A else vehicle.phases_used
-    draw_a = _draw_a(evse, current_a, offered_a) if offered_a >= evse.evse.min_a else vehicle.draw_a
+    could_draw = offered >= evse.evse.min_a
+    draw_a = _draw_a(vehicle, evse, max(current_a), offered) if could_draw else vehicle.draw_a
     return Vehicle(phases_used=phases_used, draw_a=draw_a)
 
 
@@ -164,9 +163,11 @@ def _leading(current_a: Phases) -> int | None:
     return count if count and all(draws[:count]) else None
 
 
-def _draw_a(evse: EvseState, current_a: Phases, offered_a: float) -> float | None:
-    """Return what the car takes [A, rounded up] if it left a tenth of the offer, twice in a row, on the table."""
-    drawn, last = max(current_a), drawn_a(evse.evse, evse.reading)
-    leaves_some = drawn < min(0.9 * offered_a, offered_a - DRAWS_A)
-    left_some = last is not None and last < min(0.9 * offered_a, offered_a - DRAWS_A)
-    return float(ceil(drawn)) if leaves_some and left_some else None
+def _draw_a(vehicle: Vehicle, evse: EvseState, drawn: float, offered: float) -> float | None:
+    """Return what the car takes [A, rounded up] if it left some of the offer on the table, twice in a row."""
+    last = drawn_a(evse.evse, evse.reading)
+    if not leaves_some(drawn, offered):
+        return None
+    if last is None or evse.offered_a is None or not leaves_some(last, evse.offered_a):
+        return vehicle.draw_a
+    return float(ceil(drawn))

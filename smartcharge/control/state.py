@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
-import numpy as np
-
-from smartcharge.control import beliefs, sessions
-from smartcharge.control.evse import EvseState, worst_a
+from smartcharge.control import beliefs, beside, sessions
+from smartcharge.control.beside import MeterState
+from smartcharge.control.evse import DRAWS_A, EvseState, worst_a
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
@@ -46,30 +45,6 @@ class StationState:
     online: bool = False
     boot: StationBooted | None = None
     learnt: StationLearnt | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterState:
-    """What the meter of a circuit said."""
-
-    reading: CircuitMetered
-    same_since_s: float
-    """Since when it repeats the very same figures [s since 1970]."""
-    cars_draw: bool
-    """Whether cars below it were measured to draw since it repeats itself."""
-    beside_a: tuple[tuple[float, Phases], ...]
-    """Time and load beside the cars [A] at each reading of the last two meter intervals, oldest first."""
-
-    @property
-    def peak_beside_a(self) -> Phases:
-        """Return the highest recent load beside the cars [A].
-
-        A car that stopped since it was last measured hides as much load: the reading before tells.
-        """
-        peak = Phases.all(0.0)
-        for _, beside in self.beside_a:
-            peak = peak.max(beside)
-        return peak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +94,7 @@ class State:
         silence is no such word (I4).
         """
         known = self.evses[evse]
-        is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < sessions.DRAWS_A
+        is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < DRAWS_A
         is_free = known.occupied is False and is_idle and self.is_online(evse)
         return 0.0 if is_free else worst_a(known, now_s)
 
@@ -179,37 +154,14 @@ def _station(state: State, event: _StationEvent) -> State:
 def _circuit_metered(state: State, event: CircuitMetered) -> State:
     if event.circuit not in state.topology.of_circuit:
         return state
-    last = state.meters.get(event.circuit)
-    cars_a = _measured_cars_a(state, event)
-    beside = Phases(*(max(0.0, total - cars) for total, cars in zip(event.current_a, cars_a, strict=True)))
-    window_s = 2 * state.site.timing.meter_interval_s
-    recent = tuple(b for b in (last.beside_a if last else ()) if b[0] > event.at_s - window_s)
-    is_same = last is not None and last.reading.current_a == event.current_a
-    meter = MeterState(
-        reading=event,
-        same_since_s=last.same_since_s if last is not None and is_same else event.at_s,
-        cars_draw=max(cars_a) > 0.0 or (last is not None and is_same and last.cars_draw),
-        beside_a=(*recent, (event.at_s, beside)),
-    )
+    stale_s = 2.0 * state.site.timing.meter_interval_s
+    meter = beside.metered(state.meters.get(event.circuit), event, _cars_a(state, event), stale_s)
     return replace(state, meters={**state.meters, event.circuit: meter})
 
 
-def _measured_cars_a(state: State, event: CircuitMetered) -> Phases:
-    """Return what the cars below a circuit surely draw on each line [A]; too little is the safe error."""
-    oldest_s = event.at_s - 2 * state.site.timing.meter_interval_s
-    least_a = np.array([_least_drawn_a(state.evses[name], oldest_s) for name in state.topology.evses])
-    loads_a = state.topology.loads(least_a)
-    rows = state.topology.of_circuit[event.circuit]
-    lines = [[loads_a[r] for r in rows if state.topology.rows[r].phase == phase] for phase in range(3)]
-    return Phases(*(float(min(line, default=0.0)) for line in lines))
-
-
-def _least_drawn_a(evse: EvseState, oldest_s: float) -> float:
-    reading = evse.reading
-    if reading is None or reading.at_s < oldest_s or reading.current_a is None or evse.frozen_since_s is not None:
-        return 0.0
-    used = evse.session.vehicle.phases_used if evse.session is not None else None
-    return min(reading.current_a[: used or evse.evse.phase_count])
+def _cars_a(state: State, event: CircuitMetered) -> Phases:
+    evses = (state.evses[name] for name in state.topology.evses)
+    return beside.cars_a(evses, state.topology, event, 2.0 * state.site.timing.meter_interval_s)
 
 
 def _evse(state: State, event: _EvseEvent) -> State:
@@ -224,8 +176,11 @@ def _phases(evse: EvseState) -> int | None:
 
 
 def _with_phases(state: State) -> State:
+    """Return the state with the network as it is once a car's phases are known or in doubt again."""
     used = {name: count for name, evse in state.evses.items() if (count := _phases(evse)) is not None}
-    return replace(state, topology=Topology.of(state.site, used))
+    state = replace(state, topology=Topology.of(state.site, used))
+    meters = {c: beside.again(meter, _cars_a(state, meter.reading)) for c, meter in state.meters.items()}
+    return replace(state, meters=meters)
 
 
 def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState:  # noqa: C901, PLR0911, PLR0912 - a line a fact

@@ -61,7 +61,8 @@ class Stage:
     """Everything that a scenario can touch."""
 
     site: Site
-    start_s: float
+    midnight_s: float
+    """Begin of the scenario's first day [s since 1970]."""
     world: World
     watcher: Watcher
     recorder: Recorder
@@ -84,7 +85,7 @@ async def play(scenario: Scenario, stage: Stage) -> None:
 
 
 async def _until(stage: Stage, after_s: float) -> None:
-    await asyncio.sleep(max(0.0, stage.start_s + after_s - now_s()))
+    await asyncio.sleep(max(0.0, stage.midnight_s + after_s - now_s()))
 
 
 async def _limit(step: GridStep, stage: Stage) -> None:

@@ -7,7 +7,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum
+from zoneinfo import ZoneInfo
 
 from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
@@ -56,7 +58,7 @@ class Run:
     policy: str
     visits: tuple[Visit, ...]
     start_s: float
-    """First midnight [s since 1970]."""
+    """Begin [s since 1970]; its local date is the scenario's first day."""
     end_s: float
     scenario: Scenario = field(default_factory=Scenario)
     transport: Transport = Transport.DIRECT
@@ -118,6 +120,12 @@ def _load_reaction_s(run: Run) -> float:
     return site.timing.reaction_s + measured_s
 
 
+def _midnight_s(run: Run) -> float:
+    zone = ZoneInfo(run.settings.site.timezone)
+    first_day = datetime.fromtimestamp(run.start_s, zone).date()
+    return datetime.combine(first_day, datetime.min.time(), zone).timestamp()
+
+
 async def _stay_alive(plant: Plant) -> None:
     while True:
         await asyncio.sleep(60.0)
@@ -157,7 +165,7 @@ async def _surroundings(
             if run.policy != UNCONTROLLED:
                 await plant.start()
         stage = Stage(
-            site=site, start_s=run.start_s, world=world, watcher=watcher, recorder=recorder, fleet=fleet, plant=plant,
+            site=site, midnight_s=_midnight_s(run), world=world, watcher=watcher, recorder=recorder, fleet=fleet, plant=plant,
             meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
             book=LimitBook(site=site, watcher=watcher, recorder=recorder), broker=broker,
         )  # fmt: skip

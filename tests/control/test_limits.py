@@ -24,8 +24,10 @@ from tests.builders import (
     NOON_S,
     NORTH,
     SOUTH,
+    accepted,
     charging,
     circuit,
+    commanded,
     evse,
     fold,
     meter,
@@ -183,17 +185,26 @@ class TestCircuitMeter:
     @pytest.mark.parametrize(
         "reading", [car(20.0, NOON_S - 121.0), Metered(at_s=NOON_S, evse=A, power_w=9e3), Metered(at_s=NOON_S, evse=A)]
     )
-    def test_a_car_that_is_not_measured_now_is_load(self, reading: Metered) -> None:
-        assert other(fold(METERED, ready(METERED), charging("a/1"), reading, measured(26.0))) == 26.0
+    def test_a_car_that_is_not_measured_is_load_in_the_end(self, reading: Metered) -> None:
+        state = fold(METERED, ready(METERED), charging("a/1"), reading)
+        assert other(fold(state, measured(26.0))) == 20.0, "it may draw the 6 A of its default profile"
+        assert other(fold(state, measured(26.0, NOON_S + 121.0)), NOON_S + 121.0) == 26.0
+
+    def test_a_car_on_its_way_to_a_new_limit_raises_no_alarm(self) -> None:
+        told = commanded("a/1", 8.0, NOON_S + 60.0, command_id=50)
+        state = fold(drawing(measured(26.0)), car(20.0, NOON_S + 59.0), told, accepted(told))
+        assert other(fold(state, measured(26.0, NOON_S + 61.0)), NOON_S + 61.0) == 6.0, "it still draws 20 A"
+        settled = fold(state, measured(14.0, NOON_S + 200.0))
+        assert other(settled, NOON_S + 200.0) >= 6.0, "it follows, but nobody measured it"
 
     def test_a_car_whose_meter_stands_still_is_load(self) -> None:
         readings = [car(20.0, NOON_S + s, wh=7.0) for s in (1, 2)]
         assert other(drawing(*readings, measured(26.0, NOON_S + 2.0)), NOON_S + 2.0) == 26.0
 
     def test_a_car_counts_on_the_phases_that_it_surely_uses(self) -> None:
-        one_phase = [Metered(at_s=NOON_S + s, evse=A, current_a=Phases(20.0, 0.0, 0.0)) for s in (1, 2)]
-        assert other(drawing(one_phase[0], measured(26.0, NOON_S + 1.0)), NOON_S + 1.0) == 26.0
-        assert other(drawing(*one_phase, measured(26.0, NOON_S + 2.0)), NOON_S + 2.0) == 6.0
+        one_phase = [Metered(at_s=NOON_S + s, evse=A, current_a=Phases(20.0, 0.0, 0.0)) for s in (30, 60)]
+        assert other(drawing(one_phase[0], measured(26.0, NOON_S + 31.0)), NOON_S + 31.0) == 26.0
+        assert 6.0 <= other(drawing(*one_phase, measured(26.0, NOON_S + 61.0)), NOON_S + 61.0) <= 7.0
 
     def test_of_a_panel_replaces_what_is_declared_below_it_only(self) -> None:
         declared = Phases.all(4.0)

@@ -103,7 +103,7 @@ class TestMatters:
         assert not self.calls(fold(car(), reading(15.9)), reading(15.8, NOON_S + 10.0))
 
     def test_a_car_that_leaves_some(self) -> None:
-        assert self.calls(fold(car(), reading(9.0)), reading(9.0, NOON_S + 10.0))
+        assert self.calls(fold(car(), reading(9.0, NOON_S + 60.0)), reading(9.0, NOON_S + 120.0))
 
     def test_every_reading_of_a_car_that_draws_too_much(self) -> None:
         over = fold(car(), reading(20.0))
