@@ -8,6 +8,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from multiprocessing import connection, get_context
@@ -77,7 +78,8 @@ def play(
                 ours, theirs = context.Pipe(duplex=False)
                 work = (replace(run, policy=policy), theirs, log_level)
                 process = context.Process(target=_work, args=work, name=policy, daemon=True)
-                process.start()
+                with _deaf_to_ctrl_c():
+                    process.start()
                 theirs.close()
                 going[ours] = _Worker(policy, process)
             for link, worker in _with_news(going):
@@ -90,6 +92,16 @@ def play(
             worker.process.terminate()
             _end(link, worker)
     return tuple(results[policy] for policy in policies)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that never hear Ctrl-C, which reaches all of a terminal's: only we do, and end them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _with_news(going: dict[Connection, _Worker]) -> Iterator[tuple[Connection, _Worker]]:
@@ -124,7 +136,6 @@ def _end(link: Connection, worker: _Worker) -> None:
 
 def _work(run: Run, link: Connection, log_level: str) -> None:
     """Simulate one policy in a process of its own and say how far it is, then what came of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; our parent ends us
     logging.basicConfig(level=log_level, format=f"%(levelname)s {run.policy}: %(name)s: %(message)s")
     told_at = 0.0
 
