@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import CARS, SITE, Said, Typed
 
 from smartcharge.cli import main
+from tests.cli.command_line import CARS, SITE, Said, Typed
 
 
 @pytest.fixture

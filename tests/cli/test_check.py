@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import Typed
+
+from tests.cli.command_line import Typed
 
 REPOSITORY = Path(__file__).parents[2]
 

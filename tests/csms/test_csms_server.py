@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 import pytest
-from ocpp_peers import AC, AC2, EPOCH_S, STATION, V16, V201, World, in_world, served, site, station
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from smartcharge.clock import now_s
@@ -34,6 +33,7 @@ from smartcharge.events import (
     Unplugged,
 )
 from smartcharge.model import EvseId
+from tests.csms.ocpp_peers import AC, AC2, EPOCH_S, STATION, V16, V201, World, in_world, served, site, station
 
 BOTH = pytest.mark.parametrize("version", [V16, V201])
 HUGE = json.dumps([2, "x", "DataTransfer", {"vendorId": "v", "data": "x" * 500_000}])

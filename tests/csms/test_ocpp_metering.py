@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocpp_peers import AC, AC2, DC, EPOCH_S, evse
 
 from smartcharge.csms.metering import CURRENT, ENERGY, POWER, SOC, Meters, Sample, finite
 from smartcharge.events import Metered
 from smartcharge.model import Evse, Phases, Wiring
+from tests.csms.ocpp_peers import AC, AC2, DC, EPOCH_S, evse
 
 THREE = evse(AC, 1)
 ONE = evse(AC2, 2, Wiring.ONE_PHASE)

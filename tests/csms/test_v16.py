@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from ocpp_peers import AC, AC2, DC, EPOCH_S, Numbers, configuration, evse, memory
 
 from smartcharge.csms.dialect import Answer, CannotHandle, Memory
 from smartcharge.csms.requests import (
@@ -39,6 +38,7 @@ from smartcharge.events import (
     Unplugged,
 )
 from smartcharge.model import Wiring
+from tests.csms.ocpp_peers import AC, AC2, DC, EPOCH_S, Numbers, configuration, evse, memory
 
 NOW = format_time(EPOCH_S)
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from ocpp_peers import AC, AC2, EPOCH_S, evse, memory, variables
 
 from smartcharge.csms.dialect import Answer, CannotHandle, Memory
 from smartcharge.csms.requests import (
@@ -37,6 +36,7 @@ from smartcharge.events import (
     Unplugged,
 )
 from smartcharge.model import Connector
+from tests.csms.ocpp_peers import AC, AC2, EPOCH_S, evse, memory, variables
 
 NOW = format_time(EPOCH_S)
 

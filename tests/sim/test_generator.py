@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from math import sqrt
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,9 +15,8 @@ from smartcharge.sim.fitting import features, fit_day, fit_stated, ks_distance
 from smartcharge.sim.generator import HABITS, Kind, generate
 from smartcharge.sim.habits import LEVELS, PUBLIC, WORKPLACE, DayHabits, Habits
 from smartcharge.sim.recordings import Visit, read, window
+from tests.shared_data import ACN, needs_shared
 
-ACN = Path(__file__).parents[3] / "shared" / "data" / "acn"
-needs_shared = pytest.mark.skipif(not ACN.exists() and not os.environ.get("CI"), reason="needs the shared recordings")
 ZONE = "America/Los_Angeles"
 MONDAY = date(2024, 3, 4)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from smartcharge.clock import now_s
+from smartcharge.mqtt.broker import embedded_broker
 from smartcharge.sim import loop
 
 if TYPE_CHECKING:
@@ -198,20 +200,14 @@ class TestMqtt:
     """paho drives its socket through add_reader and add_writer, the broker is in the same loop."""
 
     def test_a_day_of_messages(self) -> None:
-        broker_module = pytest.importorskip("amqtt.broker")
-
         async def main() -> tuple[int, float]:
-            broker = broker_module.Broker(
-                {
-                    "listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:0"}},
-                    "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-                }
-            )
-            await broker.start()
-            listening = broker._servers["default"].instance
-            port = listening.sockets[0].getsockname()[1]
             heard = 0
-            async with aiomqtt.Client("127.0.0.1", port, keepalive=65_535) as client:
+            # Held back by the kernel (Nagle), a small message would wait for ever in simulated time.
+            prompt = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+            async with (
+                embedded_broker() as port,
+                aiomqtt.Client("127.0.0.1", port, keepalive=0, socket_options=prompt) as client,
+            ):
                 await client.subscribe("site/#")
                 messages = aiter(client.messages)
                 for number in range(48):
@@ -219,7 +215,6 @@ class TestMqtt:
                     message = await anext(messages)
                     heard += message.payload == str(number).encode()
                     await asyncio.sleep(1800)
-            await broker.shutdown()
             return heard, asyncio.get_running_loop().time()
 
         heard, at_s = loop.run(main(), epoch_s=datetime(2024, 1, 1, tzinfo=UTC).timestamp())

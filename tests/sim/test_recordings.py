@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -13,9 +12,7 @@ import pytest
 from smartcharge.errors import ConfigError
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
 from smartcharge.sim.recordings import Visit, read, window
-
-ACN = Path(__file__).parents[3] / "shared" / "data" / "acn"
-needs_shared = pytest.mark.skipif(not ACN.exists() and not os.environ.get("CI"), reason="needs the shared recordings")
+from tests.shared_data import ACN, needs_shared
 
 
 def evse(name: str, station: str) -> Evse:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from station_peers import EPOCH_S, FIRST, SECOND, Ignore, Refuse, Stage, car, evse, play, site
 
 from smartcharge.csms.schemas import Payload, Version, parse_time_s
 from smartcharge.model import Wiring
 from smartcharge.sim.station_parts import StationOptions, Status
+from tests.sim.station_peers import EPOCH_S, FIRST, SECOND, Ignore, Refuse, Stage, car, evse, play, site
 
 BOTH = pytest.mark.parametrize("version", list(Version), ids=lambda version: version.value)
 ENERGY = "Energy.Active.Import.Register"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from station_peers import FIRST, Stage, car, play
-from test_station import BOTH, billed, metered, statuses
 
 from smartcharge.csms.schemas import Version
 from smartcharge.sim.profile_store import Abilities
 from smartcharge.sim.station_parts import StationOptions
+from tests.sim.station_peers import FIRST, Stage, car, play
+from tests.sim.test_station import BOTH, billed, metered, statuses
 
 
 async def charging(stage: Stage) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
-from station_peers import EPOCH_S, FIRST, SECOND, Stage, car, play
-from test_station import BOTH, billed, metered, statuses
-from test_station_faults import charging
 
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.sim.profile_store import Abilities
 from smartcharge.sim.profiles import Unit
 from smartcharge.sim.station_parts import StationOptions
+from tests.sim.station_peers import EPOCH_S, FIRST, SECOND, Stage, car, play
+from tests.sim.test_station import BOTH, billed, metered, statuses
+from tests.sim.test_station_faults import charging
 
 Act: TypeAlias = Callable[[Stage], Awaitable[None]]
 ACCEPTED = {"status": "Accepted"}

@@ -9,7 +9,6 @@ from itertools import count
 from typing import TypeVar
 
 import pytest
-from station_peers import EPOCH_S, FIRST, car, site
 
 from smartcharge.clock import now_s
 from smartcharge.csms.schemas import Version
@@ -35,6 +34,7 @@ from smartcharge.sim.fleet import Fleet
 from smartcharge.sim.ocpp_fleet import OcppStations
 from smartcharge.sim.station import SimulatedStation
 from smartcharge.sim.world import LoopDriver, World
+from tests.sim.station_peers import EPOCH_S, FIRST, car, site
 
 STATION = StationId("S/1")
 E = TypeVar("E", bound=Event)

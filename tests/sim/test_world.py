@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import replace
 from math import inf, sqrt
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,9 +28,9 @@ from smartcharge.sim import loop
 from smartcharge.sim.cars import Car
 from smartcharge.sim.loads import BuildingLoad, ConstantLoad
 from smartcharge.sim.world import LoopDriver, World
+from tests.shared_data import NETWORKS, needs_shared
 
 START_S = 1_551_427_200.0
-NETWORKS = Path(__file__).parents[3] / "shared" / "data" / "acn" / "networks"
 
 
 def evse(name: str, wiring: Wiring = Wiring.THREE_PHASE, rotation: Rotation = Rotation.RST) -> Evse:
@@ -173,7 +171,7 @@ class TestWires:
         assert main_current(world) == pytest.approx((5, 6, 7))
         assert world.circuit_powers_w()[CircuitId("main")] == pytest.approx(18.0 * 480.0 / sqrt(3))
 
-    @pytest.mark.skipif(not NETWORKS.exists() and not os.environ.get("CI"), reason="needs the shared recordings")
+    @needs_shared
     def test_caltechs_published_constraints_are_ours(self) -> None:
         """Every row |A (I exp(j phi))| of the published matrix is the current on one of our lines."""
         net = json.loads((NETWORKS / "caltech.json").read_text())

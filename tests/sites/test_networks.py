@@ -10,11 +10,11 @@ import pytest
 from smartcharge.config import load
 from smartcharge.control.topology import Topology
 from smartcharge.model import Circuit, CircuitId, Site
+from tests.shared_data import NETWORKS, needs_shared
 
 ROOT = Path(__file__).parents[2]
-NETWORKS = ROOT.parent / "shared" / "data" / "acn" / "networks"
 
-pytestmark = pytest.mark.skipif(not NETWORKS.exists(), reason="the shared networks are not beside the repository")
+pytestmark = needs_shared
 
 CALTECH = {"CC Pod": ("cc-pod", 0), "AV Pod": ("av-pod", 0)}
 JPL = {
