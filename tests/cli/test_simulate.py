@@ -10,7 +10,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from command_line import Typed
+
+from tests.cli.command_line import Typed
 
 KEYS = (
     "energy_requested_wh", "energy_delivered_wh", "sessions", "sessions_met", "cost", "peak_w", "fairness",
@@ -157,7 +158,8 @@ class TestCtrlC:
             assert process.stdout is not None
             said = b""
             while b"Mon 2025-01-06" not in said:  # the bar shows how far a worker is
-                said += process.stdout.read1()
+                said += (chunk := os.read(process.stdout.fileno(), 4096))
+                assert chunk, said
             os.killpg(process.pid, signal.SIGINT)
             said += process.stdout.read()  # ends when the last process that could write has ended
         assert process.returncode == 130
