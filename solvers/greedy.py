@@ -45,8 +45,8 @@ Order: TypeAlias = Callable[[Queue], Indices]
 
 
 def by_value(queue: Queue) -> Indices:
-    """Serve dear shortfalls first, among equals the least laxity."""
-    return np.lexsort((queue.laxity_h, -queue.problem.shortfall_price))
+    """Serve dear shortfalls first, among equals the least laxity, then whoever has most already."""
+    return np.lexsort((-queue.problem.present_a, queue.laxity_h, -queue.problem.shortfall_price))
 
 
 def by_laxity(queue: Queue) -> Indices:
@@ -105,10 +105,9 @@ def greedy(problem: Problem, deadline_s: float) -> Schedule:
     """Return the fallback: cheap slots first, dear shortfalls first, no energy at more than it is worth."""
     del deadline_s  # it takes milliseconds
     started_s = time.perf_counter()
-    middle_h = (np.cumsum(problem.slot_s) - problem.slot_s / 2.0) / 3600.0
-    per_wh = problem.price + problem.early_price * middle_h
-    cap_a = caps_a(problem) * (per_wh[:, None] < problem.shortfall_price)
-    slots = np.argsort(per_wh, kind="stable")
+    per_wh = problem.price_per_wh
+    cap_a = caps_a(problem) * (per_wh < problem.shortfall_price)
+    slots = np.argsort(per_wh.sum(axis=1), kind="stable")
     return _schedule(problem, fill(problem, by_value, cap_a=cap_a, slots=slots), "greedy", started_s)
 
 

@@ -66,7 +66,7 @@ def stacked(blocks: Iterable[Rows]) -> Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
-    """Which columns there are: currents, sums of like EVs, the peak, switches; in this order."""
+    """Which columns there are: currents, sums of like EVs, the peak, switches, raises; in this order."""
 
     cap_a: Floats
     """Upper bound of the current of EV e in slot t [A], shape (T, E)."""
@@ -84,6 +84,8 @@ class Layout:
     """Column of the power above ``peak_w`` [kW]; -1 where it is free."""
     switch: Indices
     """Column of the 0-or-1 switch of EV e in slot t, shape (T, E); -1 where the current is continuous."""
+    raised: Indices
+    """Column of EV e's raise in slot 0, shape (E,); -1 where it can only rise from the present, or only fall."""
     columns: int
     """Number of columns."""
 
@@ -103,7 +105,11 @@ def lay_out(problem: Problem, rows: Indices) -> Layout:
     count = int(is_on.sum())
     total = np.where(summed, _numbered(summed, first=count), np.where(size == 1, (current + 1) @ member - 1, -1))
     count += int(summed.sum())
+    peak = count if has_peak else -1
     switch = _numbered(is_on & _is_switched(problem), first=count + has_peak)
+    count += has_peak + int((switch >= 0).sum())
+    can_do_both = (problem.present_a > 0.0) & (problem.present_a < cap[0]) & (problem.change_price > 0.0)
+    raised = _numbered(can_do_both, first=count)
     return Layout(
         cap_a=cap,
         current=current,
@@ -111,9 +117,10 @@ def lay_out(problem: Problem, rows: Indices) -> Layout:
         representative=representative,
         total=total,
         summed=summed,
-        peak=count if has_peak else -1,
+        peak=peak,
         switch=switch,
-        columns=count + has_peak + int((switch >= 0).sum()),
+        raised=raised,
+        columns=count + int(can_do_both.sum()),
     )
 
 
@@ -164,6 +171,7 @@ class Program:
         is_on = layout.current >= 0
         upper[layout.current[is_on]] = layout.cap_a[is_on]
         upper[layout.total[layout.summed]] = np.inf
+        upper[layout.raised[layout.raised >= 0]] = np.inf
         if layout.peak >= 0:
             upper[layout.peak] = np.inf
         return upper
@@ -171,19 +179,23 @@ class Program:
     @property
     def offset(self) -> float:
         """The objective of charging nobody, in scaled money."""
-        return float(self.problem.demand_wh @ self.problem.shortfall_price) / self.scale
+        problem = self.problem
+        change = problem.change_price * problem.present_a.sum()
+        return float(problem.demand_wh @ problem.shortfall_price + change) / self.scale
 
     def _costs(self) -> tuple[float, Floats]:
         """Return the unit of the objective [money] and the cost of each column in that unit.
 
         A watt-hour delivered costs its price and saves its shortfall, so the slack needs no column.
+        A current that can only rise or only fall from the present one needs none for its change.
         """
         problem, layout = self.problem, self.layout
-        middle_h = (np.cumsum(problem.slot_s) - problem.slot_s / 2.0) / 3600.0
-        per_wh = (problem.price + problem.early_price * middle_h)[:, None] - problem.shortfall_price
+        per_amp = (problem.price_per_wh - problem.shortfall_price) * problem.wh_per_amp
+        per_amp[0] += np.where(problem.present_a > 0.0, -problem.change_price, problem.change_price)
         cost = np.zeros(layout.columns)
         is_on = layout.current >= 0
-        cost[layout.current[is_on]] = (per_wh * problem.wh_per_amp)[is_on]
+        cost[layout.current[is_on]] = per_amp[is_on]
+        cost[layout.raised[layout.raised >= 0]] = 2.0 * problem.change_price
         if layout.peak >= 0:
             cost[layout.peak] = problem.peak_price * 1000.0
         scale = float(abs(cost).max(initial=0.0)) or 1.0
@@ -192,6 +204,7 @@ class Program:
     def base_rows(self) -> Rows:
         """Return every row but the tangents."""
         blocks = [self._energy_rows(), self._sum_rows(), self._straight_rows(), self._switch_rows()]
+        blocks.append(self._raise_rows())
         return stacked([*blocks, self._peak_rows()] if self.layout.peak >= 0 else blocks)
 
     def _energy_rows(self) -> Rows:
@@ -234,6 +247,14 @@ class Program:
         above = np.stack([-ones, self.problem.min_a[ev]], axis=1).reshape(-1)
         row = np.repeat(np.arange(2 * count), 2)
         return upper_rows(row, np.tile(pair, 2), np.concatenate([below, above]), np.zeros(2 * count))
+
+    def _raise_rows(self) -> Rows:
+        """Return ``current in slot 0 - raise <= present`` [A]."""
+        layout = self.layout
+        evs = np.flatnonzero(layout.raised >= 0)
+        column = np.concatenate([layout.current[0, evs], layout.raised[evs]])
+        value = np.repeat([1.0, -1.0], len(evs))
+        return upper_rows(np.tile(np.arange(len(evs)), 2), column, value, self.problem.present_a[evs])
 
     def _peak_rows(self) -> Rows:
         """Return ``power of slot t - peak <= peak_w`` [kW]."""

@@ -48,12 +48,16 @@ class Problem:
     """Price of energy not delivered to EV e [money/Wh], shape (E,); a slack, so never infeasible."""
     price: Floats
     """Price of energy in slot t [money/Wh], shape (T,)."""
-    early_price: float
-    """Price of waiting, per hour [money/(Wh h)], counted from the start of slot 0 to mid-slot."""
+    early_price: Floats
+    """Price of EV e's waiting, per hour [money/(Wh h)], shape (E,), counted from the start of slot 0 to mid-slot."""
     peak_price: float
     """Price of every watt by which the highest slot power exceeds ``peak_w`` [money/W]."""
     peak_w: float
     """Power already reached in the billing period [W]; below it the peak is free."""
+    present_a: Floats
+    """What EV e is set to just before slot 0 [A], shape (E,)."""
+    change_price: float
+    """Price of every ampere by which a setpoint of slot 0 differs from ``present_a`` [money/A]."""
     binary_slots: int
     """Number of leading slots in which ``min_a`` holds as "0 or at least"; later slots are continuous.
 
@@ -67,15 +71,15 @@ class Problem:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
             if np.isnan(array).any() or (name not in _ANY_NUMBER and np.isinf(array).any()):
                 raise ValueError(f"{name} holds a number that is not finite")
-        for name in ("limit_a", "min_a", "max_a", "demand_wh", "shortfall_price"):
+        for name in ("limit_a", "min_a", "max_a", "demand_wh", "shortfall_price", "present_a"):
             if (getattr(self, name) < 0.0).any():
                 raise ValueError(f"{name} holds a negative number")
-        if not np.isfinite([self.early_price, self.peak_price, self.peak_w]).all():
-            raise ValueError("early_price, peak_price and peak_w must be finite")
+        if not np.isfinite([self.peak_price, self.peak_w, self.change_price]).all():
+            raise ValueError("peak_price, peak_w and change_price must be finite")
         if not self.slots or (self.slot_s <= 0.0).any() or (self.watts_per_amp <= 0.0).any():
             raise ValueError("slot_s, of at least one slot, and watts_per_amp must be positive")
-        if self.peak_price < 0.0 or self.binary_slots < 0:
-            raise ValueError("peak_price and binary_slots must not be negative")
+        if min(self.peak_price, self.change_price, self.binary_slots) < 0:
+            raise ValueError("peak_price, change_price and binary_slots must not be negative")
 
     def _expected_shapes(self) -> dict[str, tuple[Floats | Complexes, tuple[int, ...]]]:
         slots, evs, rows = self.slots, self.evs, len(self.coupling)
@@ -89,6 +93,8 @@ class Problem:
             "min_a": (self.min_a, (evs,)),
             "demand_wh": (self.demand_wh, (evs,)),
             "shortfall_price": (self.shortfall_price, (evs,)),
+            "early_price": (self.early_price, (evs,)),
+            "present_a": (self.present_a, (evs,)),
         }
 
     @property
@@ -105,6 +111,13 @@ class Problem:
     def wh_per_amp(self) -> Floats:
         """Energy that one ampere brings EV e in slot t [Wh/A], shape (T, E)."""
         return np.outer(self.slot_s / 3600.0, self.watts_per_amp)
+
+    @property
+    def price_per_wh(self) -> Floats:
+        """Price of energy and waiting that EV e pays in slot t [money/Wh], shape (T, E)."""
+        middle_h = (np.cumsum(self.slot_s) - self.slot_s / 2.0) / 3600.0
+        price: Floats = self.price[:, None] + np.outer(middle_h, self.early_price)
+        return price
 
 
 class Outcome(Enum):
@@ -144,13 +157,11 @@ def shortfall_wh(problem: Problem, current_a: Floats) -> Floats:
 
 
 def objective(problem: Problem, current_a: Floats) -> float:
-    """Return what ``current_a`` (T, E) costs [money]: energy, waiting, shortfall and peak."""
-    energy_wh = problem.wh_per_amp * current_a
-    middle_h = (np.cumsum(problem.slot_s) - problem.slot_s / 2.0) / 3600.0
-    per_wh = problem.price + problem.early_price * middle_h
+    """Return what ``current_a`` (T, E) costs [money]: energy, waiting, shortfall, peak and change."""
     peak_w = float((current_a @ problem.watts_per_amp).max(initial=problem.peak_w))
     return float(
-        energy_wh.sum(axis=1) @ per_wh
+        (problem.wh_per_amp * current_a * problem.price_per_wh).sum()
         + shortfall_wh(problem, current_a) @ problem.shortfall_price
         + problem.peak_price * (peak_w - problem.peak_w)
+        + problem.change_price * abs(current_a[0] - problem.present_a).sum()
     )

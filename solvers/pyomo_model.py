@@ -83,8 +83,10 @@ def build(problem: Problem) -> Model:
     model.current_a = pyo.Var(model.slots, model.evs, bounds=lambda _, t, e: (0.0, _most_a(problem, t, e)))
     model.shortfall_kwh = pyo.Var(model.evs, within=pyo.NonNegativeReals)
     model.above_peak_kw = pyo.Var(within=pyo.NonNegativeReals)
+    model.change_a = pyo.Var(model.evs, within=pyo.NonNegativeReals)
     _add_energy(problem, model)
     _add_peak(problem, model)
+    _add_change(problem, model)
     _add_minimum(problem, model)
     _add_straight_rows(problem, model)
     model.tangents = pyo.ConstraintList()
@@ -98,7 +100,7 @@ def _most_a(problem: Problem, slot: int, ev: int) -> float:
 
 
 def _add_energy(problem: Problem, model: Model) -> None:
-    """Deliver what is wanted or pay for it: energy, waiting and shortfall [kWh, money]."""
+    """Deliver what is wanted or pay for it; and state what everything costs [kWh, money]."""
     kw_per_a = [float(w) / 1000.0 for w in problem.watts_per_amp]
     hours = [float(s) / 3600.0 for s in problem.slot_s]
     middle_h = [sum(hours[:t]) + hours[t] / 2.0 for t in model.slots]
@@ -116,13 +118,14 @@ def _add_energy(problem: Problem, model: Model) -> None:
         expr=1000.0
         * (
             sum(
-                (float(problem.price[t]) + problem.early_price * middle_h[t]) * model.energy_kwh[t, e]
+                (float(problem.price[t]) + float(problem.early_price[e]) * middle_h[t]) * model.energy_kwh[t, e]
                 for t in model.slots
                 for e in model.evs
             )
             + sum(float(problem.shortfall_price[e]) * model.shortfall_kwh[e] for e in model.evs)
             + problem.peak_price * model.above_peak_kw
-        ),
+        )
+        + problem.change_price * sum(model.change_a[e] for e in model.evs),
     )
 
 
@@ -135,6 +138,13 @@ def _add_peak(problem: Problem, model: Model) -> None:
             <= problem.peak_w / 1000.0
         ),
     )
+
+
+def _add_change(problem: Problem, model: Model) -> None:
+    """Let the change be no less than the difference between slot 0 and the present, either way [A]."""
+    present_a = [float(a) for a in problem.present_a]
+    model.raised = pyo.Constraint(model.evs, rule=lambda m, e: m.change_a[e] >= m.current_a[0, e] - present_a[e])
+    model.lowered = pyo.Constraint(model.evs, rule=lambda m, e: m.change_a[e] >= present_a[e] - m.current_a[0, e])
 
 
 def _add_minimum(problem: Problem, model: Model) -> None:

@@ -93,11 +93,12 @@ def _money_faults(problem: Problem, schedule: Schedule, tolerance: float) -> Ite
     hours = problem.slot_s / 3600.0
     start_h = np.concatenate([[0.0], np.cumsum(hours)[:-1]])
     energy = float((total_w * hours * problem.price).sum())
-    waiting = float((total_w * hours * problem.early_price * (start_h + hours / 2.0)).sum())
+    waiting = float((start_h + hours / 2.0) * hours @ power_w @ problem.early_price)
     missing_wh = np.clip(problem.demand_wh - hours @ power_w, 0.0, None)
     shortfall = float((missing_wh * problem.shortfall_price).sum())
     peak = problem.peak_price * max(0.0, float(total_w.max(initial=0.0)) - problem.peak_w)
-    truth = energy + waiting + shortfall + peak
-    size = abs(energy) + abs(waiting) + shortfall + peak
+    change = problem.change_price * float(sum(abs(schedule.current_a[0] - problem.present_a)))
+    truth = energy + waiting + shortfall + peak + change
+    size = abs(energy) + abs(waiting) + shortfall + peak + change
     if not abs(schedule.objective - truth) <= tolerance * max(size, 1.0):
         yield f"states an objective of {schedule.objective}, it is {truth}"

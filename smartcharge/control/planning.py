@@ -30,6 +30,17 @@ RAMP_A = 2.0
 """How much more than it draws a car is offered, so that it can show that it takes more [A]."""
 PRIORITY_RANGE = 10
 """Priorities from -PRIORITY_RANGE to PRIORITY_RANGE scale the price of a shortfall from 0 to twice."""
+PATIENT_STAY_S = 8 * 3600.0
+"""Waiting has the site's price for a car that stays this long or longer [s]; it is dearer for one that stays less."""
+MOST_URGENT = 40.0
+"""How many times the site's price waiting costs at most: that of a car that leaves in twelve minutes."""
+CALM_WH_H_PER_A = 0.5
+"""A setpoint is moved by an ampere only for more than this much earlier delivery [Wh h/A].
+
+It breaks ties, nothing else.  An ampere of the weakest supply (120 V) brings 10 Wh in the first slot; left to the
+next slot they come 5 min later, which is 0.8 Wh h: so no car is put off for calm's sake.  Against promised energy it
+is nothing: at the shipped prices 5e-6 money/A, while 10 Wh not delivered cost 0.1 money.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +150,11 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         demand_wh=np.array([request.need_wh for request in requests]),
         shortfall_price=np.array([_shortfall_price(money, request.priority) for request in requests]),
         price=_price(state, edges_s),
-        early_price=money.early_per_kwh_h / 1000.0,
+        early_price=_early_price(money, requests, float(edges_s[0])),
         peak_price=money.peak_per_kw / 1000.0,
         peak_w=0.0,
+        present_a=np.array([_present_a(state.evses[request.evse]) for request in requests]),
+        change_price=money.early_per_kwh_h / 1000.0 * CALM_WH_H_PER_A,
         binary_slots=1,
     )
 
@@ -149,6 +162,17 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
 def _shortfall_price(money: Money, priority: int) -> float:
     clipped = max(-PRIORITY_RANGE, min(priority, PRIORITY_RANGE))
     return money.shortfall_per_kwh / 1000.0 * (1.0 + clipped / PRIORITY_RANGE)
+
+
+def _early_price(money: Money, requests: Sequence[Request], now_s: float) -> Floats:
+    """Return what an hour of waiting costs each request [money/(Wh h)], shape (E,): the more, the sooner it leaves."""
+    stay_s = np.array([request.depart_at_s - now_s for request in requests])
+    urgency = np.clip(PATIENT_STAY_S / np.maximum(stay_s, 1.0), 1.0, MOST_URGENT)
+    return np.asarray(money.early_per_kwh_h / 1000.0 * urgency, dtype=np.float64)
+
+
+def _present_a(evse: EvseState) -> float:
+    return 0.0 if evse.commanded is None else evse.commanded.limit_a
 
 
 def _max_a(requests: Sequence[Request], edges_s: Floats) -> Floats:

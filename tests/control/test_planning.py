@@ -13,6 +13,7 @@ from smartcharge.control.planning import Question, plan_of, question
 from smartcharge.control.state import State
 from smartcharge.events import LimitSet, NeedStated, OperatorOrder, Plugged, PricesSet, StationOffline
 from smartcharge.model import EvseId, Phases, StationId
+from solvers import SOLVERS
 from solvers.greedy import greedy
 from solvers.problem import Problem
 from tests.builders import MAIN, NOON_S, charging, circuit, evse, fold, plan, ready, row_of, site, station, told
@@ -32,6 +33,13 @@ def asked(state: State, now_s: float = NOON_S) -> Question:
     found = question(state, effective_limits(state, now_s), now_s)
     assert found is not None
     return found
+
+
+def first_a(state: State) -> dict[EvseId, float]:
+    """Return what the optimal plan gives everybody in its first slot [A]."""
+    found = asked(state)
+    current_a = SOLVERS["optimal"](found.problem, 60.0).current_a[0]
+    return {request.evse: float(a) for request, a in zip(found.requests, current_a, strict=True)}
 
 
 def problem(state: State, now_s: float = NOON_S) -> Problem:
@@ -101,6 +109,42 @@ class TestPrices:
     def test_priority_scales_the_worth_of_energy(self, priority: int, price: float) -> None:
         state = cars(1, NeedStated(at_s=NOON_S, evse=A, priority=priority))
         assert problem(state).shortfall_price[0] * 1000.0 == pytest.approx(price)
+
+
+class TestUrgency:
+    @pytest.mark.parametrize(
+        ("stay_s", "times"), [(24 * 3600.0, 1.0), (8 * 3600.0, 1.0), (4 * 3600.0, 2.0), (1800.0, 16.0), (60.0, 16.0)]
+    )
+    def test_waiting_is_dearer_for_a_car_that_leaves_soon(self, stay_s: float, times: float) -> None:
+        state = cars(2, NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + stay_s))
+        assert problem(state).early_price[1] * 1e5 == pytest.approx(times)
+
+    def test_it_is_served_first(self) -> None:
+        for soon, late in ((A, B), (B, A)):
+            state = cars(
+                2,
+                NeedStated(at_s=NOON_S, evse=soon, depart_at_s=NOON_S + 2 * 3600.0, energy_wh=2000.0),
+                NeedStated(at_s=NOON_S, evse=late, depart_at_s=NOON_S + 3 * 3600.0, energy_wh=2000.0),
+            )
+            assert first_a(state)[soon] > 30.0 > first_a(state)[late]
+
+
+class TestCalm:
+    @pytest.mark.parametrize("running", [A, B])
+    def test_of_equals_the_one_that_charges_goes_on(self, running: EvseId) -> None:
+        state = fold(cars(2), told(running, 20.0, NOON_S - 30.0, command_id=50))
+        assert sum(problem(state).present_a) == 20.0
+        assert first_a(state)[running] >= 20.0
+
+    def test_a_car_is_not_put_off_for_it(self) -> None:
+        asks_little = NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 12 * 3600.0, energy_wh=700.0)
+        assert first_a(cars(1, asks_little))[A] == 32.0
+
+    @pytest.mark.parametrize("priority", [-9, 0, 10])
+    def test_it_is_nothing_against_promised_energy(self, priority: int) -> None:
+        found = problem(cars(1, NeedStated(at_s=NOON_S, evse=A, priority=priority)))
+        least_wh = found.wh_per_amp.min()
+        assert 1000.0 * found.change_price < found.shortfall_price[0] * least_wh
 
 
 class TestPlan:

@@ -42,9 +42,11 @@ def simple(
         demand_wh=np.broadcast_to(np.asarray(demand_wh, dtype=np.float64), (evs,)).copy(),
         shortfall_price=np.ones(evs),
         price=np.zeros(slots),
-        early_price=0.0,
+        early_price=np.zeros(evs),
         peak_price=0.0,
         peak_w=0.0,
+        present_a=np.zeros(evs),
+        change_price=0.0,
         binary_slots=binary_slots,
     )
 
@@ -102,9 +104,11 @@ def random_problem(*, seed: int, slots: int, evs: int, rows: int, binary_slots: 
         demand_wh=_demands(rng, (max_a * np.outer(slot_s / HOUR_S, watts_per_amp)).sum(axis=0)),
         shortfall_price=rng.uniform(2e-4, 2e-2, evs),
         price=rng.uniform(-5e-5, 4e-4, slots),
-        early_price=float(rng.choice([0.0, 1e-5])),
+        early_price=rng.choice([0.0, 1e-5]) * rng.uniform(1.0, 40.0, evs),
         peak_price=float(rng.choice([0.0, 1e-4, 1e-2])),
         peak_w=float(rng.uniform(0.0, 5000.0)),
+        present_a=rng.uniform(6.0, 40.0, evs) * (rng.random(evs) < 0.7),
+        change_price=float(rng.choice([0.0, 1e-5, 1e-2])),
         binary_slots=binary_slots,
     )
 

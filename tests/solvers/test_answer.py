@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import contended, problems, random_problem
 
 import solvers
 from solvers import SOLVERS, answer
 from solvers.problem import Outcome, Problem, Schedule
 from solvers.verify import refute
+from tests.solvers.problems import contended, problems, random_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ class TestLateSolver:
     def test_ends_before_the_process_is_torn_down(self) -> None:
         program = """
 import time
-from problems import contended
+from tests.solvers.problems import contended
 from solvers import SOLVERS, answer
 
 def late(problem, deadline_s):
@@ -137,7 +137,7 @@ print(answer(contended(), 0.1, "late").solver != "late", flush=True)
             capture_output=True,
             text=True,
             check=True,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
         assert done.stdout.split() == ["True", "finished"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,12 @@ import pytest
 from solvers import SOLVERS
 from solvers.problem import Outcome, Problem
 from solvers.verify import refute
+from tests.shared_data import NETWORKS, needs_shared
 
-NETWORK = Path(__file__).parents[3] / "shared" / "data" / "acn" / "networks" / "caltech.json"
+NETWORK = NETWORKS / "caltech.json"
 LONG_S = 60.0
 
-pytestmark = pytest.mark.skipif(not NETWORK.exists(), reason="shared data absent")
+pytestmark = needs_shared
 
 
 def garage(*, slot_s: list[float], capacity: float, binary_slots: int = 0) -> Problem:
@@ -42,9 +42,11 @@ def garage(*, slot_s: list[float], capacity: float, binary_slots: int = 0) -> Pr
         demand_wh=rng.uniform(3000.0, 15000.0, evs),
         shortfall_price=np.full(evs, 1e-2),
         price=np.where(end_s % 43200 > 21600, 3e-4, 1.5e-4),
-        early_price=1e-5,
+        early_price=np.clip(28800.0 / departure_s, 1.0, 40.0) * 1e-5,
         peak_price=0.0,
         peak_w=0.0,
+        present_a=np.where(rng.random(evs) < 0.5, 16.0, 0.0),
+        change_price=5e-6,
         binary_slots=binary_slots,
     )
 

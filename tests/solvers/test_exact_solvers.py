@@ -9,12 +9,12 @@ import pyomo.environ
 import pytest
 from highspy import HighsModelStatus, HighsStatus
 from hypothesis import given, settings
-from problems import DELTA, contended, priced, problems, random_problem, simple
 from pyomo.opt import TerminationCondition
 
 from solvers import SOLVERS, highs, pyomo_model
 from solvers.problem import Outcome, Problem
 from solvers.verify import refute
+from tests.solvers.problems import DELTA, contended, priced, problems, random_problem, simple
 
 if TYPE_CHECKING:
     from solvers.problem import Solver
@@ -70,11 +70,39 @@ class TestHandComputed:
         problem = replace(
             simple(coupling=[[1.0]], limit_a=[10.0], demand_wh=15.0, slots=2),
             slot_s=np.array([3600.0, 7200.0]),
-            early_price=0.01,
+            early_price=np.array([0.01]),
         )
         schedule = solve(problem, LONG_S)
         assert schedule.current_a[:, 0] == pytest.approx([10.0, 2.5])
         assert schedule.objective == pytest.approx(10.0 * 0.005 + 5.0 * 0.02)
+
+    def test_urgent_waiting_breaks_a_tie(self, solve: Solver) -> None:
+        # Both get their 10 Wh in two hours; 10 A serve one of them first.
+        problem = simple(coupling=[[1.0, 1.0]], limit_a=[10.0], demand_wh=10.0, slots=2)
+        for urgent, early_price in enumerate(([0.02, 0.01], [0.01, 0.02])):
+            schedule = solve(replace(problem, early_price=np.array(early_price)), LONG_S)
+            assert schedule.current_a[:, urgent] == pytest.approx([10.0, 0.0], abs=1e-6)
+            assert schedule.objective == pytest.approx(10.0 * 0.5 * 0.02 + 10.0 * 1.5 * 0.01)
+
+    @pytest.mark.parametrize("present_a", [[10.0, 0.0], [0.0, 10.0], [3.0, 7.0], [7.0, 3.0]])
+    def test_who_charges_already_breaks_a_tie(self, solve: Solver, present_a: list[float]) -> None:
+        problem = replace(contended(), present_a=np.array(present_a), change_price=0.01)
+        schedule = solve(problem, LONG_S)
+        assert schedule.current_a[0] == pytest.approx(present_a, abs=1e-6)
+        assert schedule.objective == pytest.approx(20.0)
+
+    @pytest.mark.parametrize(("change_price", "first_a"), [(0.0049, [0.0, 10.0]), (0.0051, [10.0, 0.0])])
+    def test_change_is_weighed_against_waiting(self, solve: Solver, change_price: float, first_a: list[float]) -> None:
+        # To exchange the two an hour earlier saves 0.01 for each ampere that both of them change by.
+        problem = simple(coupling=[[1.0, 1.0]], limit_a=[10.0], demand_wh=10.0, slots=2)
+        problem = replace(problem, early_price=np.array([0.01, 0.02]), present_a=np.array([10.0, 0.0]))
+        schedule = solve(replace(problem, change_price=change_price), LONG_S)
+        assert schedule.current_a[0] == pytest.approx(first_a, abs=1e-6)
+
+    def test_change_that_cannot_be_helped_is_counted(self, solve: Solver) -> None:
+        problem = simple(coupling=[[1.0, 1.0]], limit_a=[10.0], demand_wh=[4.0, 0.0], max_a=8.0)
+        problem = replace(problem, present_a=np.array([20.0, 12.0]), change_price=0.01)
+        assert solve(problem, LONG_S).objective == pytest.approx(0.01 * (16.0 + 12.0))
 
     def test_peak_above_the_free_part_is_flattened(self, solve: Solver) -> None:
         problem = replace(simple(coupling=[[1.0]], limit_a=[30.0], demand_wh=20.0, slots=2), peak_price=0.5, peak_w=4.0)
@@ -117,6 +145,17 @@ class TestHandComputed:
     def test_zero_limit_stops_everyone(self, solve: Solver) -> None:
         problem = simple(coupling=[[1.0, 0.5]], limit_a=[0.0], demand_wh=20.0)
         assert solve(problem, LONG_S).current_a.max() == 0.0
+
+
+class TestCalm:
+    @given(problem=problems(max_slots=5, max_evs=5))
+    @settings(max_examples=60, deadline=None)
+    def test_the_same_plan_again_changes_nothing(self, problem: Problem) -> None:
+        # Whatever would be better now would have been better before: moving there by way of here costs no less.
+        problem = replace(problem, change_price=1e-2)
+        first = highs.solve(problem, LONG_S)
+        again = replace(problem, present_a=first.current_a[0])
+        assert highs.solve(again, LONG_S).current_a[0] == pytest.approx(first.current_a[0], abs=1e-5)
 
 
 class TestMinimumCurrent:
@@ -224,9 +263,11 @@ class TestChoosing:
             demand_wh=np.array([1300.0, 0.0, 4611.0, 5891.0, 1687.0]),
             shortfall_price=np.array([0.0047, 0.0016, 0.0078, 0.0097, 0.0024]),
             price=np.array([0.00025, 0.00017, 0.000175, 0.00022]),
-            early_price=1e-5,
+            early_price=np.full(5, 1e-5),
             peak_price=0.0,
             peak_w=0.0,
+            present_a=np.zeros(5),
+            change_price=0.0,
             binary_slots=2,
         )
         fast, oracle = highs.solve(problem, LONG_S), pyomo_model.solve(problem, LONG_S)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import contended, priced, problems, random_problem, simple
 
 from solvers import SOLVERS, greedy, highs
 from solvers.problem import Outcome, Problem
 from solvers.rows import caps_a
 from solvers.verify import refute
+from tests.solvers.problems import contended, priced, problems, random_problem, simple
 
 POLICIES = ("greedy", "equal", "edf", "llf", "round-robin")
 

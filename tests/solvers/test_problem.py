@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from problems import contended
 
 from solvers.problem import objective, shortfall_wh
+from tests.solvers.problems import contended
 
 
 class TestRefusesWhatHasNoMeaning:
@@ -23,7 +23,12 @@ class TestRefusesWhatHasNoMeaning:
             ("slot_s", np.array([3600.0, 0.0])),
             ("watts_per_amp", np.array([1.0, 0.0])),
             ("price", np.zeros(3)),
-            ("early_price", float("nan")),
+            ("early_price", np.full(2, np.nan)),
+            ("early_price", np.zeros(1)),
+            ("present_a", np.zeros(1)),
+            ("present_a", np.array([0.0, -1.0])),
+            ("change_price", float("nan")),
+            ("change_price", -1.0),
             ("peak_price", -1.0),
             ("binary_slots", -1),
         ],
@@ -38,8 +43,17 @@ class TestRefusesWhatHasNoMeaning:
 
 class TestObjective:
     def test_of_each_term(self) -> None:
-        problem = replace(contended(), price=np.array([0.1, 0.2]), early_price=0.01, peak_price=0.5, peak_w=4.0)
+        problem = replace(
+            contended(),
+            price=np.array([0.1, 0.2]),
+            early_price=np.array([0.01, 0.02]),
+            peak_price=0.5,
+            peak_w=4.0,
+            present_a=np.array([3.0, 5.0]),
+            change_price=0.25,
+        )
         current_a = np.array([[4.0, 2.0], [0.0, 1.0]])
         assert shortfall_wh(problem, current_a) == pytest.approx([16.0, 17.0])
-        energy, waiting, shortfall, peak = 0.6 + 0.2, 6.0 * 0.005 + 1.0 * 0.015, 33.0, 0.5 * 2.0
-        assert objective(problem, current_a) == pytest.approx(energy + waiting + shortfall + peak)
+        energy, waiting, shortfall, peak = 0.6 + 0.2, 4.0 * 0.005 + 2.0 * 0.01 + 1.0 * 0.03, 33.0, 0.5 * 2.0
+        change = 0.25 * (1.0 + 3.0)
+        assert objective(problem, current_a) == pytest.approx(energy + waiting + shortfall + peak + change)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from problems import contended, problems, simple
 
 from solvers import SOLVERS
 from solvers.problem import Floats, Outcome, Problem, Schedule, objective, shortfall_wh
 from solvers.verify import refute
+from tests.solvers.problems import contended, problems, simple
 
 
 def claimed(problem: Problem, current_a: Floats) -> Schedule:
@@ -97,16 +97,18 @@ class TestRefuted:
         problem = replace(
             contended(),
             price=np.array([0.1, 0.2]),
-            early_price=0.01,
+            early_price=np.array([0.01, 0.03]),
             peak_price=0.5,
             peak_w=4.0,
             slot_s=np.full(2, 1800.0),
+            present_a=np.array([6.0, 2.0]),
+            change_price=0.25,
         )
         schedule = claimed(problem, np.full((2, 2), 5.0))
-        # 5 Wh a slot: price 0.5 + 1.0, waiting 5 * 0.0025 + 5 * 0.0075, shortfall 30, peak 0.5 * 6.
-        assert schedule.objective == pytest.approx(34.55)
+        # 5 Wh a slot: price 0.5 + 1.0, waiting 2.5 * 0.04 * (0.25 + 0.75), shortfall 30, peak 0.5 * 6, change 0.25 * 4.
+        assert schedule.objective == pytest.approx(35.6)
         assert refute(problem, schedule) == ()
-        assert only_fault(problem, replace(schedule, objective=34.54)).startswith("states an objective")
+        assert only_fault(problem, replace(schedule, objective=35.59)).startswith("states an objective")
 
     @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2,), (3, 2)])
     def test_wrong_shape(self, shape: tuple[int, ...]) -> None:
