@@ -60,7 +60,7 @@ class Scale:
 def scale_of(results: Iterable[Result], start_s: float, end_s: float, zone: ZoneInfo) -> Scale:
     """Return a scale on which all results have room."""
     courses = [result.series for result in results]
-    highest_w = max((max(*c.power_w, *c.limit_w, 0.0) for c in courses), default=0.0)
+    highest_w = max((max((*c.power_w, *c.limit_w), default=0.0) for c in courses), default=0.0)
     most_cars = max((max(c.cars, default=0) for c in courses), default=0)
     return Scale(
         start_s=start_s, end_s=end_s, top_w=_round_up(1.04 * highest_w / 1000.0) * 1000.0, top_cars=max(1, most_cars),
@@ -150,7 +150,8 @@ def _times(scale: Scale) -> Iterator[tuple[float, str]]:
     at = at.replace(hour=at.hour - at.hour % every_h if is_short else 12)
     step = timedelta(hours=every_h * (1 if is_short else ceil(hours / 24.0 / 14.0)))
     while (at_s := at.replace(tzinfo=scale.zone).timestamp()) <= scale.end_s:
-        if at_s >= scale.start_s:
+        is_real = datetime.fromtimestamp(at_s, scale.zone).hour == at.hour  # not left out when summer time begins
+        if at_s >= scale.start_s and is_real:
             yield at_s, f"{at:%H:%M}" if is_short else f"{at:%a %d}"
         at += step
 

@@ -21,7 +21,7 @@ S1 = EvseId("s-1")
 
 
 def story() -> list[Event]:
-    """A car at s-1, a grid limit, a meter, a fault and an order, a minute and a half from 2023-11-14 22:13:20 UTC on."""
+    """A car at s-1, a grid limit, a meter, a fault and an order, from 2023-11-14 22:13:20 UTC on."""
     return [
         *charging("s-1", NOON_S),
         *told("s-1", 13.0, NOON_S + 10.0, command_id=1),
