@@ -4,12 +4,27 @@ import asyncio
 import json
 import signal
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiomqtt import Client
 
+from smartcharge.sim.broker import Broker
 from tests.cli.command_line import Typed
 from tests.cli.live_site import BOOT, running, station
+
+
+async def next_of(client: Client, topic: str) -> bytes:
+    """Return the next that is said on a topic of the site."""
+    async for message in client.messages:
+        if message.topic.matches(f"smartcharge/yard/{topic}"):
+            return bytes(message.payload)
+    raise AssertionError("the broker left")
+
+
+def use_broker(site_file: Path, port: int) -> None:
+    site_file.write_text(f'{site_file.read_text()}\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n')
 
 
 class TestARunningSite:
@@ -45,6 +60,25 @@ class TestARunningSite:
         known = json.loads(state.read_text())
         assert known["evses"]["s-1"]["session"]["transaction_id"] == "1"
         assert known["digest"] in said.out
+
+    def test_is_online_at_the_broker_takes_a_grid_limit_and_leaves_with_a_word(self, site_file: Path) -> None:
+        async def listen() -> None:
+            broker = Broker()
+            await broker.start()
+            use_broker(site_file, broker.port)
+            with running(site_file) as site:
+                async with Client("127.0.0.1", broker.port) as client:
+                    await client.subscribe("smartcharge/yard/#")
+                    assert await next_of(client, "availability") == b"online"
+                    limit = {"id": "7", "issued_at": datetime.now(UTC).isoformat(), "power_w": 5000.0}
+                    await client.publish("smartcharge/yard/limit/main/dso/set", json.dumps(limit), qos=1)
+                    assert json.loads(await next_of(client, "limit/main/dso/received"))["id"] == "7"
+                    site.process.send_signal(signal.SIGTERM)
+                    assert await next_of(client, "availability") == b"offline"
+                assert await asyncio.to_thread(site.process.wait) == 0
+            await broker.stop()
+
+        asyncio.run(listen())
 
 
 class TestRefusals:
