@@ -11,6 +11,7 @@ import typer
 
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
+from smartcharge.cli.demo import demo
 from smartcharge.cli.replay import replay
 from smartcharge.cli.run import run
 from smartcharge.cli.simulate import simulate
@@ -59,6 +60,7 @@ app.command()(check)
 app.command()(simulate)
 app.command()(run)
 app.command()(replay)
+app.command()(demo)
 
 
 @app.command()

@@ -4,8 +4,8 @@ Read in this order: `keys` (every key), `checks` (what must agree), `build` (key
 """
 
 from smartcharge.config.capacity import with_capacity
-from smartcharge.config.load import load
+from smartcharge.config.load import load, shipped
 from smartcharge.config.schema import site_schema
 from smartcharge.config.settings import OcppSettings, Settings, StoreSettings
 
-__all__ = ["OcppSettings", "Settings", "StoreSettings", "load", "site_schema", "with_capacity"]
+__all__ = ["OcppSettings", "Settings", "StoreSettings", "load", "shipped", "site_schema", "with_capacity"]

@@ -13,6 +13,16 @@ from smartcharge.config.settings import Settings
 from smartcharge.errors import ConfigError
 
 
+def shipped(name: str) -> Path:
+    """Return a site file that comes with smartcharge: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).parent.parent
+    places = (package.parent / "sites" / name, package / "sites" / name)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise ConfigError(f"{name}: is not among the site files that come with smartcharge")
+    return found
+
+
 def load(path: Path) -> Settings:
     """Return what a site file settles; raises ConfigError with one line ``file: key: reason`` for every error."""
     raw = _parsed(path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from smartcharge.control.evse import EvseState, believed
+from smartcharge.control.evse import DRAWS_A, EvseState, believed
 from smartcharge.control.limits import expiries_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
-from smartcharge.control.evse import DRAWS_A
 from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, Metered

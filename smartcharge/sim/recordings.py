@@ -57,14 +57,15 @@ class Recording:
 
 
 def read(
-    path: Path, site: Site, *, unknown: Literal["error", "skip"] = "error", epoch_s: float | None = None
+    path: Path, site: Site, *, unknown: Literal["error", "skip", "seat"] = "error", epoch_s: float | None = None
 ) -> Recording:
     """Read a recording for a site.
 
     Args:
         path: a file in one of the formats, gzipped or not.
         site: where the visits take place; a visit may name an EVSE or a station that has only one.
-        unknown: whether visits to EVSEs that the site does not have are errors or left out with a note.
+        unknown: whether visits to EVSEs that the site does not have are errors, left out with a note, or
+            seated at the first EVSE of the site that is free when they arrive.
         epoch_s: start of period 0 [s since 1970] of a numeric recording; by default the midnight (Los
             Angeles) that begins the month in the file's name.
 
@@ -74,11 +75,14 @@ def read(
     rows, problems = formats.parse(path.name, _text(path), epoch_s)
     places = _places(site)
     visits, strangers = [], Counter[str]()
-    for row in rows:
+    usher = _Usher(site)
+    for row in sorted(rows, key=lambda row: (row.arrive_s, row.number)):
         place = next((places[name] for name in row.places if name in places), None)
+        if place is None and unknown == "seat":
+            place = usher.seat(row)
         if place is not None:
             visits.append((row.number, _visit(row, place)))
-        elif unknown == "skip":
+        elif unknown != "error":
             strangers[row.places[0]] += 1
         else:
             problems.append(row.problem(f"{site.name} has no EVSE of this name: {row.places[0]}"))
@@ -89,7 +93,8 @@ def read(
         raise ConfigError(f"{len(problems)} problem(s) in {path}:\n{listed}")
     if strangers:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(strangers.items()))
-        notes.append(f"{strangers.total()} visit(s) left out, at EVSEs that {site.name} does not have: {names}")
+        why = f", and {site.name} has none free" if unknown == "seat" else f", at EVSEs that {site.name} does not have"
+        notes.append(f"{strangers.total()} visit(s) left out{why}: {names}")
     return Recording(visits=ordered, notes=tuple(notes))
 
 
@@ -112,6 +117,20 @@ def _places(site: Site) -> dict[str, Evse]:
     """Return the EVSEs by every name a recording may give them."""
     alone = {str(station.id): station.evses[0] for station in site.stations if len(station.evses) == 1}
     return alone | {str(evse.id): evse for evse in site.evses}
+
+
+class _Usher:
+    """Finds places for cars of another site."""
+
+    def __init__(self, site: Site) -> None:
+        self._free_s = dict.fromkeys(site.evses, 0.0)
+
+    def seat(self, row: formats.Row) -> Evse | None:
+        """Return the first EVSE that is free when a car arrives, and take it; None if all are taken."""
+        evse = next((evse for evse, free_s in self._free_s.items() if free_s <= row.arrive_s), None)
+        if evse is not None:
+            self._free_s[evse] = row.depart_s
+        return evse
 
 
 def _visit(row: formats.Row, evse: Evse) -> Visit:

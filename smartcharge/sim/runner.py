@@ -165,8 +165,8 @@ async def _surroundings(
             if run.policy != UNCONTROLLED:
                 await plant.start()
         stage = Stage(
-            site=site, midnight_s=_midnight_s(run), world=world, watcher=watcher, recorder=recorder, fleet=fleet, plant=plant,
-            meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
+            site=site, midnight_s=_midnight_s(run), world=world, watcher=watcher, recorder=recorder,
+            fleet=fleet, plant=plant, meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
             book=LimitBook(site=site, watcher=watcher, recorder=recorder), broker=broker,
         )  # fmt: skip
         yield stage, wire

@@ -192,7 +192,7 @@ class TestCircuitMeter:
 
     def test_a_car_on_its_way_to_a_new_limit_raises_no_alarm(self) -> None:
         told = commanded("a/1", 8.0, NOON_S + 60.0, command_id=50)
-        state = fold(drawing(measured(26.0)), car(20.0, NOON_S + 59.0), told, accepted(told))
+        state = fold(drawing(measured(26.0)), car(20.0, NOON_S + 59.0), told, accepted(told, NOON_S + 60.0))
         assert other(fold(state, measured(26.0, NOON_S + 61.0)), NOON_S + 61.0) == 6.0, "it still draws 20 A"
         settled = fold(state, measured(14.0, NOON_S + 200.0))
         assert other(settled, NOON_S + 200.0) >= 6.0, "it follows, but nobody measured it"

@@ -12,6 +12,7 @@ import pytest
 from smartcharge.errors import ConfigError
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
 from smartcharge.sim.recordings import Visit, read, window
+from tests.builders import row_of
 from tests.shared_data import ACN, needs_shared
 
 
@@ -272,3 +273,17 @@ class TestSharedRecordings:
         recording = read(ACN / name, site(*stations))
         assert len(recording.visits) == count
         assert recording.notes == ()
+
+
+class TestSeating:
+    def test_strangers_sit_where_there_is_room_and_the_rest_is_told(self, tmp_path: Path) -> None:
+        site = row_of(2)
+        file = tmp_path / "elsewhere.csv"
+        rows = "".join(
+            f"2026-01-05T0{h}:00:00Z,2026-01-05T{end}:00:00Z,5000,X-{h}\n"
+            for h, end in ((1, 12), (2, 3), (4, 12), (5, 6))
+        )
+        file.write_text("arrival,departure,energy_wh,evse\n" + rows)
+        found = read(file, site, unknown="seat")
+        assert [visit.evse for visit in found.visits] == [site.evses[0].id, site.evses[1].id, site.evses[1].id]
+        assert found.notes == (f"1 visit(s) left out, and {site.name} has none free: X-5 (1)",)
