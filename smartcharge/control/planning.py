@@ -18,6 +18,8 @@ from solvers.problem import Floats, Problem, Schedule
 
 GRID_S: tuple[tuple[float, float], ...] = ((300.0, 2 * 3600.0), (900.0, 6 * 3600.0), (3600.0, 1e9))
 """Slot length up to an age of the plan [s]: fine now, coarse later, where the future is unsure anyway."""
+COUNTED_STAY = 0.5
+"""Share of a remaining stay that a plan counts on: batteries taper, rooms fill, and energy goes before money."""
 UNSTATED_STAY_S = 3 * 3600.0
 """How long a car is taken to stay when nobody said [s since plug-in]."""
 LEAST_STAY_S = 1800.0
@@ -152,7 +154,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         price=_price(state, edges_s),
         early_price=_early_price(money, requests, float(edges_s[0])),
         peak_price=money.peak_per_kw / 1000.0,
-        peak_w=0.0,
+        peak_w=state.peak_w,
         present_a=np.array([_present_a(state.evses[request.evse]) for request in requests]),
         change_price=money.early_per_kwh_h / 1000.0 * CALM_WH_H_PER_A,
         binary_slots=1,
@@ -161,7 +163,10 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
 
 def _shortfall_price(money: Money, priority: int) -> float:
     clipped = max(-PRIORITY_RANGE, min(priority, PRIORITY_RANGE))
-    return money.shortfall_per_kwh / 1000.0 * (1.0 + clipped / PRIORITY_RANGE)
+    # A kilowatt-hour within one slot raises the peak by so many kilowatts: promised energy must be worth them all.
+    slots_per_h = 3600.0 / GRID_S[0][0]
+    per_kwh = money.shortfall_per_kwh + slots_per_h * money.peak_per_kw
+    return per_kwh / 1000.0 * (1.0 + clipped / PRIORITY_RANGE)
 
 
 def _early_price(money: Money, requests: Sequence[Request], now_s: float) -> Floats:
@@ -177,7 +182,8 @@ def _present_a(evse: EvseState) -> float:
 
 def _max_a(requests: Sequence[Request], edges_s: Floats) -> Floats:
     """Return the highest current of each request in each slot [A], shape (T, E); less in the slot it departs in."""
-    depart_s = np.array([request.depart_at_s for request in requests])
+    now_s = edges_s[0]
+    depart_s = now_s + COUNTED_STAY * (np.array([request.depart_at_s for request in requests]) - now_s)
     highest_a = np.array([request.max_a for request in requests])
     share = (depart_s[None, :] - edges_s[:-1, None]) / np.diff(edges_s)[:, None]
     return np.asarray(highest_a * np.clip(share, 0.0, 1.0), dtype=np.float64)

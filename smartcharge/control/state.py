@@ -59,6 +59,8 @@ class State:
     meters: Mapping[CircuitId, MeterState]
     prices: PricesSet | None
     last_command_id: int
+    peak_w: float
+    """Highest power that the cars were measured to draw together [W]: paid for, so free from then on."""
     station_of: Mapping[EvseId, Station]
     topology: Topology = field(compare=False)
     """Rows of the network with the phases that each car was found to use; derived, so it is not compared."""
@@ -79,6 +81,7 @@ class State:
             meters={},
             prices=None,
             last_command_id=0,
+            peak_w=0.0,
             station_of={evse.id: station for station in site.stations for evse in station.evses},
             topology=Topology.of(site),
         )
@@ -168,7 +171,16 @@ def _evse(state: State, event: _EvseEvent) -> State:
     evse = _evse_after(state, state.evses[event.evse], event)
     last = max(state.last_command_id, event.command_id) if isinstance(event, Commanded) else state.last_command_id
     after = replace(state, evses={**state.evses, event.evse: evse}, last_command_id=last)
+    if isinstance(event, Metered) and state.site.money.peak_per_kw > 0.0:
+        after = replace(after, peak_w=max(state.peak_w, _measured_w(after)))
     return after if _phases(evse) == _phases(state.evses[event.evse]) else _with_phases(after)
+
+
+def _measured_w(state: State) -> float:
+    """Return what the cars were last measured to draw together [W]."""
+    oldest_s = state.at_s - 2.0 * state.site.timing.meter_interval_s
+    fresh = (e.reading for e in state.evses.values() if e.reading is not None and e.reading.at_s > oldest_s)
+    return sum(reading.power_w for reading in fresh if reading.power_w is not None)
 
 
 def _phases(evse: EvseState) -> int | None:

@@ -71,14 +71,15 @@ class Topology:
         ``phases_used`` tells of how many phases (1 to 3) a car at a three-phase EVSE draws, counted from the
         EVSE's own L1; where it says nothing the car may use any of them.
         """
-        network = _Network(site=site, phases_used=phases_used or {})
+        column = {evse.id: number for number, evse in enumerate(site.evses)}
+        network = _Network(site=site, phases_used=phases_used or {}, column=column)
         pairs = tuple(network.rows())
         rows = tuple(row for row, _ in pairs)
         coupling = np.array([coefficients for _, coefficients in pairs], dtype=np.complex128)
         return cls(
-            evses=tuple(evse.id for evse in site.evses),
+            evses=tuple(column),
             rows=rows,
-            coupling=coupling.reshape(len(rows), len(site.evses)),
+            coupling=coupling.reshape(len(rows), len(column)),
             watts_per_amp=network.watts_per_amp(),
             of_circuit={circuit.id: _rows_of(circuit.id, rows) for circuit in site.circuits},
         )
@@ -121,13 +122,15 @@ class _Network:
 
     site: Site
     phases_used: Mapping[EvseId, int]
+    column: Mapping[EvseId, int]
+    """Place of each EVSE in the site file."""
 
     def rows(self) -> Iterator[tuple[Row, Complexes]]:
         """Yield the rows of every circuit, parents first, then of every station with a shared supply."""
-        lines = self._line_currents()
+        lines, watts_per_amp = self._line_currents(), self.watts_per_amp()
         for circuit in self.site.circuits:
             yield from _line_rows(circuit.id, None, lines[circuit.id])
-            yield from self._total_row(circuit, lines[circuit.id])
+            yield from _total_row(circuit, lines[circuit.id], watts_per_amp)
         for station in self.site.stations:
             if station.rating_a is not None:
                 yield from _line_rows(station.circuit, station.id, self._station_lines(station))
@@ -136,17 +139,11 @@ class _Network:
         """Return the power of each EVSE per ampere of setpoint [W/A], shape (E,)."""
         return np.array([evse.voltage_v * self._phase_count(evse) for evse in self.site.evses], dtype=np.float64)
 
-    def _total_row(self, circuit: Circuit, lines: Complexes) -> Iterator[tuple[Row, Complexes]]:
-        is_below = np.abs(lines).max(axis=(0, 2), initial=0.0) > _TINY
-        if is_below.any():
-            coefficients = np.where(is_below, self.watts_per_amp() / (3.0 * circuit.voltage_v), 0.0)
-            yield Row(circuit=circuit.id, station=None, phase=None), coefficients.astype(np.complex128)
-
     def _line_currents(self) -> dict[CircuitId, Complexes]:
         """Return the line currents of each circuit per ampere and part of each EVSE, shape (3, E, parts)."""
         lines = {circuit.id: self._no_lines() for circuit in self.site.circuits}
         for station in self.site.stations:
-            lines[station.circuit] += self._station_lines(station)
+            self._load(lines[station.circuit], station)
         for circuit in reversed(self.site.circuits):
             if circuit.transformer:
                 lines[circuit.id] = _to_primary(circuit.transformer, lines[circuit.id])
@@ -156,14 +153,17 @@ class _Network:
 
     def _station_lines(self, station: Station) -> Complexes:
         lines = self._no_lines()
-        for column, evse in enumerate(self.site.evses):
-            if evse.station == station.id:
-                for line, part, phasor in self._loads(evse):
-                    lines[line, column, part] = phasor
+        self._load(lines, station)
         return lines
 
+    def _load(self, lines: Complexes, station: Station) -> None:
+        """Put what one ampere of each EVSE of a station causes on lines (3, E, parts)."""
+        for evse in station.evses:
+            for line, part, phasor in self._loads(evse):
+                lines[line, self.column[evse.id], part] = phasor
+
     def _no_lines(self) -> Complexes:
-        return np.zeros((3, len(self.site.evses), _PARTS), dtype=np.complex128)
+        return np.zeros((3, len(self.column), _PARTS), dtype=np.complex128)
 
     def _loads(self, evse: Evse) -> Iterable[tuple[int, int, complex]]:
         """Return (line, part, phasor of its current) for each line that an EVSE loads with one ampere."""
@@ -190,6 +190,13 @@ def _line_rows(circuit: CircuitId, station: StationId | None, lines: Complexes) 
     for phase in range(3):
         for coefficients in _worst_cases(lines[phase]):
             yield Row(circuit=circuit, station=station, phase=phase), coefficients
+
+
+def _total_row(circuit: Circuit, lines: Complexes, watts_per_amp: Floats) -> Iterator[tuple[Row, Complexes]]:
+    is_below = np.abs(lines).max(axis=(0, 2), initial=0.0) > _TINY
+    if is_below.any():
+        coefficients = np.where(is_below, watts_per_amp / (3.0 * circuit.voltage_v), 0.0)
+        yield Row(circuit=circuit.id, station=None, phase=None), coefficients.astype(np.complex128)
 
 
 def _turns(transformer: Transformer) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Plan
-from smartcharge.control.planning import Question, plan_of, question
+from smartcharge.control.planning import COUNTED_STAY, Question, plan_of, question
 from smartcharge.control.state import State
 from smartcharge.events import LimitSet, NeedStated, OperatorOrder, Plugged, PricesSet, StationOffline
 from smartcharge.model import EvseId, Phases, StationId
@@ -82,7 +82,8 @@ class TestTime:
         assert asked(state).requests[0].depart_at_s == NOON_S + 1800.0
 
     def test_a_car_takes_less_in_the_slot_in_which_it_leaves_and_nothing_later(self) -> None:
-        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 2100.0 + 150.0))
+        counted_s = 2100.0 + 150.0
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + counted_s / COUNTED_STAY))
         assert problem(state).max_a[6:9, 0] == pytest.approx([32.0, 16.0, 0.0])
 
 

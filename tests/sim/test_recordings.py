@@ -279,11 +279,9 @@ class TestSeating:
     def test_strangers_sit_where_there_is_room_and_the_rest_is_told(self, tmp_path: Path) -> None:
         site = row_of(2)
         file = tmp_path / "elsewhere.csv"
-        rows = "".join(
-            f"2026-01-05T0{h}:00:00Z,2026-01-05T{end}:00:00Z,5000,X-{h}\n"
-            for h, end in ((1, 12), (2, 3), (4, 12), (5, 6))
-        )
-        file.write_text("arrival,departure,energy_wh,evse\n" + rows)
+        stays = (("01", "12"), ("02", "03"), ("04", "12"), ("05", "06"))
+        rows = [f"2026-01-05T{a}:00:00Z,2026-01-05T{b}:00:00Z,5000,X-{a}" for a, b in stays]
+        file.write_text("\n".join(["arrival,departure,energy_wh,evse", *rows]))
         found = read(file, site, unknown="seat")
         assert [visit.evse for visit in found.visits] == [site.evses[0].id, site.evses[1].id, site.evses[1].id]
-        assert found.notes == (f"1 visit(s) left out, and {site.name} has none free: X-5 (1)",)
+        assert found.notes == (f"1 visit(s) left out, and {site.name} has none free: X-05 (1)",)
