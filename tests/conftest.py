@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
+import smartcharge  # noqa: F401 - before anybody imports numpy: see there
 from tests.shared_data import REASON, SHARED
 
 IS_CI = bool(os.environ.get("CI"))

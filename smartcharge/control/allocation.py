@@ -61,13 +61,17 @@ class _Site:
     """The worst that each EVSE may do now [A], shape (E,)."""
     fixed_a: Floats
     """The part of it that no command can be relied on to change [A], shape (E,)."""
+    worst: Flow
+    """What flows if everybody does its worst; to be looked at only."""
 
     @classmethod
     def of(cls, state: State, limits: Limits, now_s: float) -> _Site:
         names = state.topology.evses
         reserved_a = np.array([state.reserved_a(name, now_s) for name in names], dtype=np.float64)
         is_fixed = np.array([not is_reliable(state, name) for name in names], dtype=bool)
-        return cls(state=state, limits=limits, reserved_a=reserved_a, fixed_a=np.where(is_fixed, reserved_a, 0.0))
+        worst = Flow(coupling=state.topology.coupling, available_a=limits.available_a, current_a=reserved_a)
+        fixed_a = np.where(is_fixed, reserved_a, 0.0)
+        return cls(state=state, limits=limits, reserved_a=reserved_a, fixed_a=fixed_a, worst=worst)
 
     @property
     def names(self) -> tuple[EvseId, ...]:
@@ -211,5 +215,4 @@ def _reason(site: _Site, e: int, granted_a: float, target_a: float, wish: _Wish)
 
 def _tightest(site: _Site, e: int) -> str:
     """Return the source of the row above an EVSE that has the least room left."""
-    flow = site.flow(site.reserved_a)
-    return site.limits.source[flow.tightest(e)]
+    return site.limits.source[site.worst.tightest(e)]
