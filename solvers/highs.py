@@ -19,7 +19,7 @@ from solvers.rows import ROUNDING_A
 
 NAME = "optimal"
 GAP = 2e-7
-"""Share of the objective within which a schedule counts as optimal."""
+"""Share of the objective within which a schedule counts as optimal even if the problem allows no gap."""
 INSIDE_A = 1e-7
 """A phasor counts as inside its limit up to this [A]: ten times HiGHS's own tolerance."""
 OPTIONS: dict[str, bool | int | float | str] = {
@@ -179,7 +179,7 @@ class _Search:
         """
         best = self._tightened(self._rounded(relaxed))
         status = best.status
-        while not _is_proven(best, bound):
+        while not self._is_proven(best, bound):
             rows = self.model.getNumRow()
             chooser = self._chooser()
             status = chooser.solve_in_time()
@@ -194,7 +194,12 @@ class _Search:
         if best.status != HighsModelStatus.kOptimal or best.values is None:
             every = np.arange(self.program.problem.slots)
             return Outcome.FEASIBLE, fitted(self.program.problem, self.program.currents(relaxed), every)
-        return Outcome.OPTIMAL if _is_proven(best, bound) else Outcome.FEASIBLE, self._settled(best.values)
+        return Outcome.OPTIMAL if self._is_proven(best, bound) else Outcome.FEASIBLE, self._settled(best.values)
+
+    def _is_proven(self, best: _Point, bound: float) -> bool:
+        """Return whether nothing can be better than the best candidate by more than the gap."""
+        allowed = GAP * abs(best.cost) + self.program.gap
+        return best.status == HighsModelStatus.kOptimal and best.cost - bound <= allowed
 
     def _rounded(self, relaxed: Floats) -> Floats:
         """Return switches for which there is a schedule, near the relaxed one."""
@@ -211,6 +216,7 @@ class _Search:
         """
         chooser = _Quiet(self.ends_s)
         chooser.passModel(self.model.getLp())
+        chooser.setOptionValue("mip_abs_gap", max(self.program.gap / 2.0, 1e-9))
         columns = self.switches.astype(np.int32)
         chooser.changeColsIntegrality(len(columns), columns, np.ones(len(columns), dtype=np.uint8))
         return chooser
@@ -244,10 +250,6 @@ class _Search:
 
 def _objective(schedule: Schedule) -> float:
     return schedule.objective
-
-
-def _is_proven(best: _Point, bound: float) -> bool:
-    return best.status == HighsModelStatus.kOptimal and best.cost - bound <= GAP * abs(best.cost)
 
 
 def _without_answer(status: HighsModelStatus) -> Outcome:

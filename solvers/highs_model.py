@@ -162,6 +162,8 @@ class Program:
         self.is_straight = binding & is_straight
         self.is_round = binding & ~is_straight
         self.scale, self.cost = self._costs()
+        self.gap = problem.gap / self.scale
+        """What the problem allows between an answer and the best, in scaled money."""
 
     @property
     def upper(self) -> Floats:

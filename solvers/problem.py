@@ -58,6 +58,8 @@ class Problem:
     """What EV e is set to just before slot 0 [A], shape (E,)."""
     change_price: float
     """Price of every ampere by which a setpoint of slot 0 differs from ``present_a`` [money/A]."""
+    gap: float = 0.0
+    """How much dearer than the best a schedule may be and still count as optimal [money]."""
     binary_slots: int
     """Number of leading slots in which ``min_a`` holds as "0 or at least"; later slots are continuous.
 
@@ -74,12 +76,12 @@ class Problem:
         for name in ("limit_a", "min_a", "max_a", "demand_wh", "shortfall_price", "present_a"):
             if (getattr(self, name) < 0.0).any():
                 raise ValueError(f"{name} holds a negative number")
-        if not np.isfinite([self.peak_price, self.peak_w, self.change_price]).all():
-            raise ValueError("peak_price, peak_w and change_price must be finite")
+        if not np.isfinite([self.peak_price, self.peak_w, self.change_price, self.gap]).all():
+            raise ValueError("peak_price, peak_w, change_price and gap must be finite")
         if not self.slots or (self.slot_s <= 0.0).any() or (self.watts_per_amp <= 0.0).any():
             raise ValueError("slot_s, of at least one slot, and watts_per_amp must be positive")
-        if min(self.peak_price, self.change_price, self.binary_slots) < 0:
-            raise ValueError("peak_price, change_price and binary_slots must not be negative")
+        if min(self.peak_price, self.change_price, self.gap, self.binary_slots) < 0:
+            raise ValueError("peak_price, change_price, gap and binary_slots must not be negative")
 
     def _expected_shapes(self) -> dict[str, tuple[Floats | Complexes, tuple[int, ...]]]:
         slots, evs, rows = self.slots, self.evs, len(self.coupling)

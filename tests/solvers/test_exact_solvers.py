@@ -346,3 +346,15 @@ class TestDeterminism:
     def test_silence(self, capfd: pytest.CaptureFixture[str]) -> None:
         highs.solve(contended(), LONG_S)
         assert capfd.readouterr() == ("", "")
+
+
+class TestGap:
+    """An answer may be dearer than the best by what the problem allows, and by no more."""
+
+    @given(problems())
+    @settings(max_examples=25)
+    def test_it_is_kept(self, problem: Problem) -> None:
+        best = highs.solve(problem, LONG_S)
+        loose = highs.solve(replace(problem, gap=0.5), LONG_S)
+        assert refute(problem, loose) == ()
+        assert loose.objective <= best.objective + 0.5 + 1e-6 * abs(best.objective)
