@@ -8,6 +8,7 @@ work counts against us.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -236,3 +237,9 @@ async def _rig(site: Site, folder: Path) -> AsyncIterator[_Rig]:
                     await task
             driver.close()
             await plant.kill()
+
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main(["limit_cut", *sys.argv[1:]])

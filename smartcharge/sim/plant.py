@@ -119,5 +119,8 @@ class Plant:
     async def replays(self) -> bool:
         """Tell whether the journal leads to the very state the controller has (I5)."""
         assert self.controller is not None
-        await self.journal.flush()
-        return replay(self.settings.site, self.journal.load()) == self.controller.state
+        known = None
+        while known is not self.controller.state:  # a fact that came in meanwhile may not be written yet
+            known = self.controller.state
+            await self.journal.flush()
+        return replay(self.settings.site, self.journal.load()) == known
