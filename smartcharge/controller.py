@@ -19,33 +19,27 @@ from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import Question, plan_of, question
 from smartcharge.control.profiles import changes
-from smartcharge.control.schedule import matters, next_due_s
+from smartcharge.control.schedule import calls_for_plan, matters, next_due_s
 from smartcharge.control.state import State, apply
 from smartcharge.events import (
     Accepted,
-    ChargingChanged,
     CircuitMetered,
     Commanded,
     Event,
+    LimitSet,
     Metered,
-    Rejected,
-    StationBooted,
     StationLearnt,
     StationOffline,
-    StationOnline,
     TransactionEnded,
     TransactionStarted,
-    Unanswered,
 )
 from smartcharge.model import Site, StationId
 from smartcharge.ports import Charger, Journal, Observer, Snapshot, Source
 from solvers.problem import Schedule
 
 _BILLED: Final = (TransactionStarted, TransactionEnded)
-_CALM: Final = (Metered, CircuitMetered, StationLearnt, Accepted, Commanded)
+_CALM: Final = (Metered, CircuitMetered, LimitSet, StationLearnt, Accepted, Commanded)
 """Facts that may wait for the next turn of the fast loop."""
-_NO_NEWS: Final = (*_CALM, ChargingChanged, Rejected, Unanswered, StationBooted, StationOnline, StationOffline)
-"""Facts that do not call for a new plan at once."""
 RESTART_S: Final = (1.0, 60.0)
 """First and longest pause before a failed source is started again [s]."""
 
@@ -97,10 +91,11 @@ class Controller:
         before, self.state = self.state, apply(self.state, event)
         if matters(before, self.state, event):
             self._changed.set()
-        if not isinstance(event, _CALM):
-            self._urgent.set()
-        if not isinstance(event, _NO_NEWS):
+        is_news = calls_for_plan(before, event)
+        if is_news:
             self._replan.set()
+        if is_news or not isinstance(event, _CALM):
+            self._urgent.set()
 
     async def _forget_connections(self) -> None:
         """Write down that no station is connected: a controller that starts has spoken to none."""

@@ -10,7 +10,6 @@ from solvers.problem import Complexes, Floats
 
 _SLACK_A = 1e-6
 """Rounding below which a row counts as within its limit [A]."""
-_HALVINGS = 24
 
 
 class Flow:
@@ -50,28 +49,39 @@ class Flow:
 
     def highest(self, e: int, wish_a: float) -> float:
         """Return the highest setpoint of EVSE e from what it has up to its wish that its rows hold [A]."""
-        low = float(self.current_a[e])
-        if wish_a <= low or self.fits_with(e, wish_a):
+        has_a = float(self.current_a[e])
+        if wish_a <= has_a:
             return wish_a
-        high = wish_a
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2.0
-            low, high = (middle, high) if self.fits_with(e, middle) else (low, middle)
-        return low
+        above = self._is_above[:, e]
+        room_a = _reach(self._phasors[above], self._coupling[above, e], self._available_a[above])
+        return min(wish_a, has_a + room_a)
 
     def towards(self, wished_a: Floats, served: Sequence[int]) -> Floats:
         """Return setpoints (E,) moved the same share of the way to their wishes, as far as the rows hold."""
         way = np.zeros_like(self.current_a)
         way[list(served)] = wished_a[list(served)] - self.current_a[list(served)]
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2.0
-            fits = self.fits_all(self.current_a + way * middle, served)
-            low, high = (middle, high) if fits else (low, middle)
-        return np.asarray(self.current_a + way * low, dtype=np.float64)
+        above = self._is_above[:, list(served)].any(axis=1)
+        share = _reach(self._phasors[above], self._coupling[above] @ way, self._available_a[above])
+        return np.asarray(self.current_a + way * min(share, 1.0), dtype=np.float64)
 
     def tightest(self, e: int) -> int:
         """Return the row above EVSE e that has the least room left."""
         above = np.flatnonzero(self._is_above[:, e])
         room = self._available_a[above] - np.abs(self._phasors[above])
         return int(above[np.argmin(room)])
+
+
+def _reach(phasors: Complexes, steps: Complexes, available_a: Floats) -> float:
+    """Return how many steps the phasors (R,) can take, all together, before the first leaves its circle.
+
+    Each circle is left at the larger root of ``|phasor + t step|^2 = available^2``; none where a
+    phasor is outside already, infinitely many where nothing binds.
+    """
+    square = np.abs(steps) ** 2
+    inward = np.abs(phasors) ** 2 - available_a**2
+    if (inward > 0.0).any():
+        return 0.0
+    moves = (square > 0.0) & np.isfinite(inward)
+    along = (np.conj(steps[moves]) * phasors[moves]).real
+    roots = (np.sqrt(along**2 - square[moves] * inward[moves]) - along) / square[moves]
+    return float(roots.min(initial=np.inf))

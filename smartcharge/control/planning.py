@@ -20,8 +20,8 @@ GRID_S: tuple[tuple[float, float], ...] = ((300.0, 2 * 3600.0), (900.0, 6 * 3600
 """Slot length up to an age of the plan [s]: fine now, coarse later, where the future is unsure anyway."""
 COUNTED_STAY = 0.5
 """Share of a remaining stay that a plan counts on: batteries taper, rooms fill, and energy goes before money."""
-GAP_WH = 20.0
-"""A plan may be as far from the best as this shortfall is worth [Wh]: proving the rest takes most of the time."""
+GAP_SHARE = 0.002
+"""A plan may be as far from the best as this share of what is wanted is worth: proving the rest takes most time."""
 UNSTATED_STAY_S = 3 * 3600.0
 """How long a car is taken to stay when nobody said [s since plug-in]."""
 LEAST_STAY_S = 1800.0
@@ -159,7 +159,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         peak_w=state.peak_w,
         present_a=np.array([_present_a(state.evses[request.evse]) for request in requests]),
         change_price=money.early_per_kwh_h / 1000.0 * CALM_WH_H_PER_A,
-        gap=GAP_WH * _shortfall_price(money, 0),
+        gap=GAP_SHARE * _shortfall_price(money, 0) * sum(request.need_wh for request in requests),
         binary_slots=1,
     )
 

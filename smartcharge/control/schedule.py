@@ -6,12 +6,27 @@ from collections.abc import Iterator
 from math import ceil
 
 from smartcharge.control.evse import DRAWS_A, EvseState, believed
-from smartcharge.control.limits import expiries_s
+from smartcharge.control.limits import expires_s, expiries_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
 from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
-from smartcharge.events import Accepted, Commanded, Event, Metered
+from smartcharge.events import (
+    Accepted,
+    Commanded,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    LimitLifted,
+    LimitSet,
+    Metered,
+    NeedStated,
+    OperatorOrder,
+    PricesSet,
+    TransactionEnded,
+    TransactionStarted,
+    Unplugged,
+)
 
 IDLE_S = 60.0
 """The longest the fast loop sleeps [s]: what was overlooked here costs a minute, not a day."""
@@ -24,6 +39,21 @@ def next_due_s(state: State, decision: Decision, plan: Plan | None, now_s: float
     """Return the next time [s since 1970] at which a cycle could decide otherwise although nothing happened."""
     times = (t for t in _times(state, decision, plan) if t > now_s)
     return min(times, default=now_s + IDLE_S)
+
+
+def calls_for_plan(before: State, event: Event) -> bool:
+    """Tell whether a fact could make another plan better than the one in force."""
+    match event:
+        case LimitSet():
+            last = before.grid_limits.get((event.source, event.circuit))
+            is_renewal = last is not None and expires_s(before.site, last) > event.at_s
+            return not is_renewal or last is None or (last.current_a, last.power_w) != (event.current_a, event.power_w)
+        case NeedStated() | TransactionStarted() | TransactionEnded() | Unplugged():
+            return True
+        case LimitLifted() | PricesSet() | FaultRaised() | FaultCleared() | OperatorOrder():
+            return True
+        case _:
+            return False
 
 
 def matters(before: State, after: State, event: Event) -> bool:
