@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, believed
 from smartcharge.control.limits import expires_s, expiries_s
 from smartcharge.control.plan import Decision, Plan
@@ -13,6 +14,7 @@ from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import (
     Accepted,
+    CircuitMetered,
     Commanded,
     Event,
     FaultCleared,
@@ -31,6 +33,10 @@ from smartcharge.events import (
 IDLE_S = 60.0
 """The longest the fast loop sleeps [s]: what was overlooked here costs a minute, not a day."""
 
+FALLS_A = 1.0
+"""Fall of the load beside the cars that is worth giving to them [A]; less waits for the next cycle."""
+QUIET_S = 15.0
+"""A meter that speaks again after so long may have been counted as lost [s]."""
 BATCH_S = 30.0
 """Renewals due within so many seconds are sent together."""
 
@@ -63,8 +69,17 @@ def matters(before: State, after: State, event: Event) -> bool:
             return False  # the cycle that gave it knows
         case Metered() | Accepted() if event.evse in before.evses:
             return _weight(before.evses[event.evse], event.at_s) != _weight(after.evses[event.evse], event.at_s)
+        case CircuitMetered() if event.circuit in before.meters and event.circuit in after.meters:
+            return _moves(before.meters[event.circuit], after.meters[event.circuit])
         case _:
             return True
+
+
+def _moves(before: MeterState, after: MeterState) -> bool:
+    """Tell whether the load beside the cars rose, or fell by enough to be worth another decision."""
+    was_quiet = after.reading.at_s - before.reading.at_s > QUIET_S
+    pairs = zip(before.peak_beside_a, after.peak_beside_a, strict=True)
+    return was_quiet or any(new > old or new < old - FALLS_A for old, new in pairs)
 
 
 def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:

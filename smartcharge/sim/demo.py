@@ -26,9 +26,10 @@ from smartcharge.sim.result import Result
 from smartcharge.sim.runner import Run, Transport, simulate
 from smartcharge.sim.scenario import Fault, FaultKind, GridStep, Scenario
 
-DAY_S = 86_400.0
-SHOWN_IN_S = 60.0
-"""Real time that the day takes at least [s]."""
+SHOWN_S = 18 * 3600.0
+"""What is shown: from noon, before the vans come home, to the morning when they leave [s]."""
+PACE = 1440.0
+"""Simulated seconds in a real one at most: a minute for a day."""
 REFRESH_S = 0.1
 SAMPLE_S = 120.0
 HALVED = GridStep(at=time(19), share=0.5, duration_s=3 * 3600.0)
@@ -37,22 +38,22 @@ KILLED = Fault(kind=FaultKind.STATION_DEAD, at=time(18, 15), duration_s=1800.0)
 
 
 def plan(settings: Settings, visits: tuple[Visit, ...] | None, start: date, seed: int) -> Run:
-    """Return the demo's run: noon to noon, with a generated day if no visits are given."""
-    noon_s = datetime.combine(start, time(12), ZoneInfo(settings.site.timezone)).timestamp()
+    """Return the demo's run: from noon on with generated cars, from 06:00 on with recorded ones, who work by day."""
+    begin_s = datetime.combine(start, time(12), ZoneInfo(settings.site.timezone)).timestamp()
     if visits is None:
         visits = generate(settings.site, start=start, days=2, seed=seed, kind=Kind.DEPOT)
     else:
-        noon_s -= DAY_S / 2.0  # a recording is shown from midnight on: its day is worked by day
+        begin_s -= 6 * 3600.0
     return Run(
         settings=settings,
         policy=settings.site.solver,
         visits=visits,
-        start_s=noon_s,
-        end_s=noon_s + DAY_S,
+        start_s=begin_s,
+        end_s=begin_s + SHOWN_S,
         scenario=Scenario(limits=(HALVED,), faults=(KILLED,)),
         transport=Transport.OCPP,
         seed=seed,
-        pace=DAY_S / SHOWN_IN_S,
+        pace=PACE,
         sample_s=SAMPLE_S,
     )
 
