@@ -59,6 +59,7 @@ def _show(file: Path, settings: Settings) -> None:
         f"[bold green]sound[/] {escape(str(file))}: {escape(site.name)}, {len(site.circuits)} circuits,"
         f" {len(site.stations)} stations, {len(site.evses)} EVSEs; the fallback budget holds",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(_proof(site))
 
