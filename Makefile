@@ -29,8 +29,13 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-lock: setup
-	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > .ci/constraints.txt
+# The newest versions that pyproject.toml allows, as an environment made from nothing else has them.
+lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude-editable --disable-pip-version-check > .ci/constraints.txt
+	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .pytest_cache .ruff_cache .hypothesis
