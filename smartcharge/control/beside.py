@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smartcharge.control.evse import SETTLED_S, EvseState, believed_a, leaves_some
+from smartcharge.control.evse import SETTLED_S, EvseState, believed_a, leaves_some, worst_a
 from smartcharge.control.topology import Topology
 from smartcharge.events import Charging, CircuitMetered
-from smartcharge.model import Phases
+from smartcharge.model import Phases, Session
 
 AT_REST = frozenset({Charging.SUSPENDED_EV, Charging.SUSPENDED_EVSE, Charging.IDLE, Charging.EV_CONNECTED})
 """States in which a connected car draws nothing."""
@@ -83,19 +83,27 @@ def cars_a(evses: Iterable[EvseState], topology: Topology, event: CircuitMetered
 
 
 def taken_a(evse: EvseState, now_s: float, stale_s: float) -> float:
-    """Return what the car at an EVSE is taken to draw on each phase that it uses [A]."""
+    """Return what the car at an EVSE is taken to draw on each phase that it uses [A].
+
+    Never more than what is reserved for it: then load beside the cars that is hidden here is room that
+    is not given away there, and reserve and load together are never less than what the meter shows.
+    """
     if evse.session is None or evse.charging in AT_REST or evse.frozen_since_s is not None:
         return 0.0
+    return min(_expected_a(evse, evse.session, now_s, stale_s), worst_a(evse, now_s))
+
+
+def _expected_a(evse: EvseState, session: Session, now_s: float, stale_s: float) -> float:
     measured_a, limit_a = _measured_a(evse, now_s, stale_s), min(believed_a(evse, now_s))
-    told_s = evse.session.plugged_at_s if evse.told_s is None else evse.told_s
-    is_new = now_s - told_s < SETTLED_S
+    told_s = session.plugged_at_s if evse.told_s is None else evse.told_s
     if measured_a is None:
         return limit_a if now_s - told_s < stale_s else 0.0
     if leaves_some(measured_a, evse.offered_a or 0.0):
         return min(measured_a, limit_a) * (1.0 - _FALLS)  # what it took then does not hang on what it is offered
-    if is_new:
+    if now_s - told_s < SETTLED_S:
         return max(measured_a, limit_a)  # on its way from one to the other
-    return (limit_a if evse.reading is None or evse.reading.at_s < told_s + SETTLED_S else measured_a) * (1.0 - _FALLS)
+    was_measured = evse.reading is not None and evse.reading.at_s >= told_s + SETTLED_S
+    return (measured_a if was_measured else limit_a) * (1.0 - _FALLS)
 
 
 def _measured_a(evse: EvseState, now_s: float, stale_s: float) -> float | None:
