@@ -90,7 +90,8 @@ async def _play(
     }
     world = World(site, start_s=run.start_s, loads=loads)
     driver = LoopDriver(world)
-    watcher = Watcher(world, load_reaction_s=_load_reaction_s(run))
+    look_s = 60.0 if run.policy == UNCONTROLLED else 1.0
+    watcher = Watcher(world, load_reaction_s=_load_reaction_s(run), look_s=look_s)
     recorder = Recorder(world=world, watcher=watcher, sample_s=run.sample_s, on_sample=on_sample)
     async with _surroundings(run, world, watcher, recorder, observers) as (stage, wire):
         async with asyncio.TaskGroup() as group:

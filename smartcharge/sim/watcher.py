@@ -119,13 +119,15 @@ class Watcher:
         world: the truth; the watcher observes it from now on.
         obey_s: how long a station and its car may take to obey [s].
         load_reaction_s: how long a rise of uncontrolled load is not held against the controller [s].
+        look_s: how often it looks while anything is too high [s]; where nobody controls, a minute will do.
     """
 
-    def __init__(self, world: World, *, obey_s: float = 1.0, load_reaction_s: float = 0.0) -> None:
+    def __init__(self, world: World, *, obey_s: float = 1.0, load_reaction_s: float = 0.0, look_s: float = 1.0) -> None:
         self.record = Record()
         self._world = world
         self._obey_s = obey_s
         self._load_reaction_s = load_reaction_s
+        self._look_s = look_s
         self._limits: list[_Limit] = []
         self._open: dict[tuple[_Where, Blame], _Open] = {}
         self._misbehaving: set[EvseId] = set()
@@ -221,7 +223,7 @@ class Watcher:
         for where, blame in blamed.items():
             self._keep_open(where, blame, too_high[where])
         if self._open:
-            world.look_at(world.now_s + 1.0)
+            world.look_at(world.now_s + self._look_s)
 
     def _too_high(self, drawn_a: Floats, load_a: Floats) -> dict[_Where, _Excess]:
         """Return everything that is above its rating or limit if cars and loads draw this."""
