@@ -23,6 +23,7 @@ class Flow:
         """Setpoints [A], shape (E,)."""
         self._coupling = coupling
         self._available_a = available_a + _SLACK_A
+        self._inner_a = available_a + _SLACK_A / 2.0  # so that what was filled to the brim still fits when checked
         self._phasors = coupling @ self.current_a
         self._is_above = np.abs(coupling) > 0.0
 
@@ -53,7 +54,7 @@ class Flow:
         if wish_a <= has_a:
             return wish_a
         above = self._is_above[:, e]
-        room_a = _reach(self._phasors[above], self._coupling[above, e], self._available_a[above])
+        room_a = _reach(self._phasors[above], self._coupling[above, e], self._inner_a[above])
         return min(wish_a, has_a + room_a)
 
     def towards(self, wished_a: Floats, served: Sequence[int]) -> Floats:
@@ -61,7 +62,7 @@ class Flow:
         way = np.zeros_like(self.current_a)
         way[list(served)] = wished_a[list(served)] - self.current_a[list(served)]
         above = self._is_above[:, list(served)].any(axis=1)
-        share = _reach(self._phasors[above], self._coupling[above] @ way, self._available_a[above])
+        share = _reach(self._phasors[above], self._coupling[above] @ way, self._inner_a[above])
         return np.asarray(self.current_a + way * min(share, 1.0), dtype=np.float64)
 
     def tightest(self, e: int) -> int:
