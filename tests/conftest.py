@@ -17,6 +17,16 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if IS_CI else "dev")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest, so that no worker starts them when the others are done."""
+
+    def patience_s(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker is not None else 0.0
+
+    items.sort(key=patience_s, reverse=True)
+
+
 def left_out(config: pytest.Config) -> list[str]:
     """Where and why tests were skipped that CI must run: all but those that lack the shared data."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
