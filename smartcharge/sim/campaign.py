@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import inf
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeAlias
@@ -80,8 +80,8 @@ def play(
                 process = context.Process(target=_work, args=work, name=policy, daemon=True)
                 with _deaf_to_ctrl_c():
                     process.start()
-                theirs.close()
-                going[ours] = _Worker(policy, process)
+                    theirs.close()
+                    going[ours] = _Worker(policy, process)
             for link, worker in _with_news(going):
                 result = _hear(link, worker, on_sample)
                 if result is not None:
@@ -96,12 +96,21 @@ def play(
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Start processes that never hear Ctrl-C, which reaches all of a terminal's: only we do, and end them."""
+    """Start processes that never hear Ctrl-C, which reaches all of a terminal's; we hear it when they are known.
+
+    They inherit the blocked signal.  Blocking alone would not hold it back here: another thread would take it.
+    """
+    resource_tracker.ensure_running()  # the first process to start would start it, and let Ctrl-C through again
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _with_news(going: dict[Connection, _Worker]) -> Iterator[tuple[Connection, _Worker]]:
