@@ -145,6 +145,11 @@ class TestRefusals:
         assert "fallback budget breaks: circuit main L1" in said.err
 
 
+def hears_ctrl_c() -> None:
+    """Undo what a shell does to those it starts in the background: they ignore Ctrl-C, and so would we."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class TestCtrlC:
     def test_ends_every_process_without_a_word(self, site_file: Path) -> None:
         command = [
@@ -154,6 +159,7 @@ class TestCtrlC:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             env={**os.environ, "FORCE_COLOR": "1"},
+            preexec_fn=hears_ctrl_c,  # noqa: PLW1509 - it does nothing that threads could be in the way of
         ) as process:  # fmt: skip
             assert process.stdout is not None
             said = b""
