@@ -65,7 +65,8 @@ class TestRecordedWeek:
             figures = policies[name]
             assert figures["violations"] == 0, name
             assert figures["sessions"] == policies[UNCONTROLLED]["sessions"] >= least_sessions
-            assert figures["energy_delivered_wh"] > 0.95 * figures["energy_requested_wh"], name
+            # Cars that stay beyond the end have not got all by then, controlled or not.
+            assert figures["energy_delivered_wh"] > 0.95 * policies[UNCONTROLLED]["energy_delivered_wh"], name
 
 
 class TestEveryFault:
