@@ -57,7 +57,10 @@ class TestRecordedWeek:
     @pytest.mark.campaign
     @pytest.mark.timeout(2400)
     def test_a_week_at_caltech(self, tmp_path: Path) -> None:
-        self.holds(caltech(tmp_path, "--days", "7")["policies"], least_sessions=200)
+        policies = caltech(tmp_path, "--days", "7")["policies"]
+        self.holds(policies, least_sessions=200)
+        for name in CONTROLLED:
+            assert policies[name]["energy_delivered_wh"] > 0.95 * policies[name]["energy_requested_wh"], name
 
     def holds(self, policies: dict[str, Any], *, least_sessions: int) -> None:
         assert set(policies) == {*CONTROLLED, UNCONTROLLED}
