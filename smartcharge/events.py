@@ -59,6 +59,37 @@ class StationOffline(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirmwareReported(Happening):
+    """A station told how far a firmware update is (OCPP FirmwareStatusNotification)."""
+
+    station: StationId
+    status: str
+    """OCPP 2.0.1 FirmwareStatusEnumType, e.g. ``Downloading``, ``Installed``, ``InvalidSignature``."""
+    request_id: int | None = None
+    """The order that it belongs to; None where the version does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogReported(Happening):
+    """A station told how far the upload of a log is (OCPP LogStatusNotification, DiagnosticsStatusNotification)."""
+
+    station: StationId
+    status: str
+    """OCPP 2.0.1 UploadLogStatusEnumType, e.g. ``Uploading``, ``Uploaded``, ``UploadFailure``."""
+    request_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityReported(Happening):
+    """A station told of something that concerns its security (OCPP SecurityEventNotification)."""
+
+    station: StationId
+    kind: str
+    """OCPP security event, e.g. ``InvalidFirmwareSignature``, ``TamperDetectionActivated``."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugged(Happening):
     """A car is connected."""
 
@@ -252,6 +283,9 @@ Event: TypeAlias = (
     | StationLearnt
     | StationOnline
     | StationOffline
+    | FirmwareReported
+    | LogReported
+    | SecurityReported
     | Plugged
     | Unplugged
     | TransactionStarted

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.state import State
 from smartcharge.events import Commanded, Event
 from smartcharge.model import Site, StationId
+from smartcharge.orders import Order
 
 Emit: TypeAlias = Callable[[Event], Awaitable[None]]
 """Hand a fact to the controller; returns when it is applied and, if it is billed, durably stored (I8)."""
@@ -39,6 +40,13 @@ class Charger(Source, Protocol):
 
     def stations(self) -> frozenset[StationId]:
         """Return the stations that this way reaches."""
+
+
+class Orderly(Protocol):
+    """A way to give stations orders beside charging (OCPP)."""
+
+    async def ask(self, station: StationId, request: Order) -> Mapping[str, Any]:
+        """Return the station's answer; raises Unreachable, or Refused with the reason."""
 
 
 class Journal(Protocol):

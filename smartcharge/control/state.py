@@ -18,14 +18,17 @@ from smartcharge.events import (
     Event,
     FaultCleared,
     FaultRaised,
+    FirmwareReported,
     LimitLifted,
     LimitSet,
+    LogReported,
     Metered,
     NeedStated,
     OperatorOrder,
     Plugged,
     PricesSet,
     Rejected,
+    SecurityReported,
     StationBooted,
     StationLearnt,
     StationOffline,
@@ -102,7 +105,7 @@ class State:
         return 0.0 if is_free else worst_a(known, now_s)
 
 
-def apply(state: State, event: Event) -> State:
+def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a kind of fact
     """Return the state after an event; what the site does not have changes nothing but the time."""
     state = replace(state, at_s=max(state.at_s, event.at_s))
     match event:
@@ -119,6 +122,8 @@ def apply(state: State, event: Event) -> State:
             return replace(state, grid_limits=kept)
         case PricesSet():
             return replace(state, prices=event)
+        case FirmwareReported() | LogReported() | SecurityReported():
+            return state  # facts for people: no limit follows from them
         case _:
             return _evse(state, event) if event.evse in state.evses else state
 

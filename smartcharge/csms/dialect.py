@@ -1,4 +1,4 @@
-"""What the two OCPP versions have in common for a server: translation, and what is remembered of a station."""
+"""What the OCPP versions have in common for a server: translation, and what is remembered of a station."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from smartcharge.csms.metering import Meters, finite
-from smartcharge.csms.rpc import CallReceived, ErrorCode
+from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import parse_time_s
-from smartcharge.errors import ProtocolViolation
-from smartcharge.events import Event, FaultCleared, FaultRaised, Metered, StationLearnt
+from smartcharge.errors import ProtocolViolation, Refused
+from smartcharge.events import (
+    Event,
+    FaultCleared,
+    FaultRaised,
+    FirmwareReported,
+    LogReported,
+    Metered,
+    SecurityReported,
+    StationLearnt,
+)
 from smartcharge.model import Evse, EvseId, Station, Timing
 
 if TYPE_CHECKING:
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REMEMBERED_TRANSACTIONS = 256
+_LOG_STATUS_16 = {"UploadFailed": "UploadFailure"}
 LIVE_S = 120.0
 """A sample older than this, or than two meter intervals, is not what flows now [s]."""
 
@@ -87,6 +97,13 @@ class Memory:
             raise CannotHandle(ErrorCode.PROPERTY, f"connector or EVSE {number} is not known here")
         return evse
 
+    def number_of(self, evse: EvseId) -> int:
+        """Return the OCPP number of an EVSE; raises Refused if it is not one of this station."""
+        found = next((e.number for e in self.station.evses if e.id == evse), None)
+        if found is None:
+            raise Refused(f"{self.station.id} has no EVSE {evse}")
+        return found
+
     def evse_of(self, transaction_id: str) -> EvseId | None:
         """Return where a transaction runs or ran; a station with one EVSE leaves no doubt."""
         if transaction_id in self.transactions:
@@ -119,6 +136,24 @@ class Memory:
             known.add(fault.code)
             yield fault
 
+    def firmware_reported(self, payload: Payload, now_s: float) -> FirmwareReported:
+        """Return what any version's FirmwareStatusNotification tells."""
+        of = payload.get("requestId")
+        return FirmwareReported(at_s=now_s, station=self.station.id, status=payload["status"], request_id=of)
+
+    def log_reported(self, payload: Payload, now_s: float) -> LogReported:
+        """Return what a LogStatusNotification, or the DiagnosticsStatusNotification of 1.6, tells."""
+        status: str = payload["status"]
+        of = payload.get("requestId")
+        return LogReported(
+            at_s=now_s, station=self.station.id, status=_LOG_STATUS_16.get(status, status), request_id=of
+        )
+
+    def security_reported(self, payload: Payload, now_s: float) -> SecurityReported:
+        """Return what any version's SecurityEventNotification tells."""
+        detail = payload.get("techInfo", "")
+        return SecurityReported(at_s=now_s, station=self.station.id, kind=payload["type"], detail=detail)
+
     def readings(
         self, evse: Evse, moments: Iterable[tuple[float, list[Sample]]], now_s: float, *, is_offline: bool = False
     ) -> tuple[Metered, ...]:
@@ -135,14 +170,20 @@ class Dialect(Protocol):
     """One OCPP version, seen from the server: translation only, no connection."""
 
     version: Version
-    handles: frozenset[str]
-    """The actions of stations that are understood."""
 
-    async def translate(self, call: CallReceived, now_s: float) -> Answer:
+    @property
+    def handles(self) -> frozenset[str]:
+        """Return the actions of stations that are understood."""
+
+    @property
+    def acknowledges(self) -> frozenset[str]:
+        """Return those of them that are answered and have nothing in them for the controller."""
+
+    async def translate(self, call: CallReceived | SendReceived, now_s: float) -> Answer:
         """Return what a station's call comes to; raises CannotHandle, or StoreError from the ledger."""
 
     def call(self, request: Request, now_s: float) -> Call:
-        """Return a request as this version words it when sent now."""
+        """Return a request as this version words it when sent now; raises Refused if it cannot."""
 
     def provisioning(self) -> tuple[Request, ...]:
         """Return what every station is asked after it came: first what it can do, then what it shall do."""

@@ -1,4 +1,4 @@
-"""What we ask of a station, in words that both OCPP versions share."""
+"""What we ask of a station, in words that all OCPP versions share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeAlias
 from smartcharge.csms.schemas import Payload, format_time
 from smartcharge.events import ProfileKind
 from smartcharge.model import Evse, Wiring
+from smartcharge.orders import Order
 
 DAY_S = 86_400.0
 
@@ -82,7 +83,7 @@ class RemoteStop:
 
 
 Request: TypeAlias = (
-    SetProfile | ClearProfiles | GetSchedule | Trigger | ReadSettings | WriteSetting | RemoteStart | RemoteStop
+    SetProfile | ClearProfiles | GetSchedule | Trigger | ReadSettings | WriteSetting | RemoteStart | RemoteStop | Order
 )
 
 
@@ -137,7 +138,7 @@ def refusal(answer: Payload) -> str | None:
     """Return why a station's answer is a no, or None if it is a yes."""
     result = answer["setVariableResult"][0] if answer.get("setVariableResult") else answer
     status = result.get("attributeStatus", result.get("status"))
-    if status in (None, "Accepted", "RebootRequired", "Scheduled"):
+    if status in (None, "Accepted", "AcceptedCanceled", "RebootRequired", "Scheduled", "Unlocked"):
         return None
     info = result.get("attributeStatusInfo", result.get("statusInfo"))
     return f"{status}: {info['reasonCode']}" if info else str(status)

@@ -17,7 +17,7 @@ the frames and keeps the time::
 Nothing that a peer sends makes `receive` raise.  What is answered, by version:
 
 ====================================  =======================  ============================
-frame                                 1.6                      2.0.1
+frame                                 1.6                      2.0.1 and 2.1
 ====================================  =======================  ============================
 no JSON, no CALL at all, too large    FormationViolation       RpcFrameworkError
 unknown message type                  none (1.6J 4.1.3)        MessageTypeNotSupported
@@ -29,7 +29,8 @@ payload breaks its schema             by the rule it breaks    by the rule it br
 
 A CALL repeated word for word under the same id is a retry: it is given the same answer again.
 An answer whose id cannot be read carries ``"-1"``.  Broken CALLRESULT and CALLERROR frames have no
-answer in either version.  Source: OCPP-J 1.6 chapter 4, OCPP 2.0.1 part 4 chapter 4.
+answer in 1.6 and 2.0.1; 2.1 answers a CALLRESULT that breaks its schema with a CALLRESULTERROR.  A SEND
+(2.1) never has an answer.  Source: OCPP-J 1.6 chapter 4, OCPP 2.0.1 and 2.1 part 4 chapter 4.
 """
 
 from __future__ import annotations
@@ -37,11 +38,21 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NoReturn, TypeAlias
 
-from smartcharge.csms.schemas import Payload, Version, actions, check_call, check_result
+from smartcharge.csms.schemas import (
+    Payload,
+    Version,
+    Violation,
+    actions,
+    check_call,
+    check_result,
+    check_send,
+    sends,
+)
 
 MAX_FRAME = 64 * 1024
 """Default bound on a frame [characters]; a 2.0.1 NotifyReport of a large station stays below it."""
@@ -51,6 +62,7 @@ _MAX_ID = 255
 _REMEMBERED_CALLS = 64
 _CALL_HEAD = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\\x00-\x1f]{1,255})"')
 _ANSWER_HEAD = re.compile(r"\s*\[\s*[34]\s*[,\]]")
+_UNANSWERED_HEAD_21 = re.compile(r"\s*\[\s*[3456]\s*[,\]]")
 
 
 class MessageType(IntEnum):
@@ -59,6 +71,8 @@ class MessageType(IntEnum):
     CALL = 2
     CALL_RESULT = 3
     CALL_ERROR = 4
+    CALL_RESULT_ERROR = 5
+    SEND = 6
 
 
 class ErrorCode(Enum):
@@ -108,6 +122,15 @@ class CallReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendReceived:
+    """The peer tells something that has no answer (2.1); its payload fits the schema."""
+
+    id: str
+    action: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultReceived:
     """The peer answered our call; its payload fits the schema."""
 
@@ -128,11 +151,12 @@ class ErrorReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garbled:
-    """The answer to our call cannot be read: done or not, nobody knows."""
+    """The answer to our call cannot be read: done or not, nobody knows.  Send ``reply`` if there is one."""
 
     id: str
     action: str
     reason: str
+    reply: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +167,7 @@ class Malformed:
     reply: str | None
 
 
-Received: TypeAlias = CallReceived | ResultReceived | ErrorReceived | Garbled | Malformed
+Received: TypeAlias = CallReceived | SendReceived | ResultReceived | ErrorReceived | Garbled | Malformed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +254,8 @@ class Session:
                 return self._read_result(id_, payload)
             case [4, str(id_), code, *rest]:
                 return self._read_error(id_, code, rest)
+            case [5 | 6, *_] as message if self.version is Version.V21:
+                return self._read_unanswered(message)
             case [2 | 3 | 4, *_]:
                 raise _NotRpcError("elements missing, too many or of a wrong type")
             case [int(type_), *rest]:
@@ -257,6 +283,8 @@ class Session:
 
     def _fault(self, action: str, payload: object) -> tuple[ErrorCode, str] | None:
         """Return why a CALL cannot be handled, as a code and in words, or None if it can."""
+        if action in sends(self.version):
+            return ErrorCode.PROTOCOL, f"{action} is a SEND, not a CALL"
         if action not in actions(self.version):
             return ErrorCode.NOT_IMPLEMENTED, f"unknown action {clip(action)}"
         if action not in self._handles:
@@ -264,8 +292,25 @@ class Session:
         if not isinstance(payload, dict):
             return ErrorCode.FORMAT, f"payload of {action} is no object"
         if (violation := check_call(self.version, action, payload)) is not None:
-            return _RULE_CODES.get(violation.rule, ErrorCode.PROPERTY), f"{action}: {violation.message}"
+            return _code(violation), f"{action}: {violation.message}"
         return None
+
+    def _read_unanswered(self, message: Sequence[object]) -> Received:
+        """Read what 2.1 has no answer for: CALLRESULTERROR and SEND."""
+        match message:
+            case [5, str(id_), code, *_]:
+                return Malformed(reason=f"CALLRESULTERROR {clip(code)} to our answer {clip(id_)}", reply=None)
+            case [6, str(id_), str(action), payload]:
+                return self._read_send(id_, action, payload)
+            case _:
+                return Malformed(reason="elements missing, too many or of a wrong type", reply=None)
+
+    def _read_send(self, id_: str, action: str, payload: object) -> Received:
+        if action not in sends(self.version) or not isinstance(payload, dict):
+            return Malformed(reason=f"SEND of {clip(action)} cannot be read", reply=None)
+        if (violation := check_send(self.version, action, payload)) is not None:
+            return Malformed(reason=f"SEND of {action}: {violation.message}", reply=None)
+        return SendReceived(id=id_, action=action, payload=payload)
 
     def _read_result(self, id_: str, payload: object) -> Received:
         call = self._take_outstanding(id_)
@@ -274,7 +319,8 @@ class Session:
         violation = check_result(self.version, call.action, payload)
         if violation is not None or not isinstance(payload, dict):
             reason = violation.message if violation else "payload is no object"
-            return Garbled(id=id_, action=call.action, reason=reason)
+            code = _code(violation) if violation else ErrorCode.FORMAT
+            return Garbled(id=id_, action=call.action, reason=reason, reply=self._result_error(id_, code, reason))
         return ResultReceived(id=id_, action=call.action, payload=payload)
 
     def _read_error(self, id_: str, code: object, rest: list[object]) -> Received:
@@ -295,7 +341,7 @@ class Session:
 
     def _not_rpc(self, frame: str, reason: str) -> Received:
         """Answer a frame that is no RPC at all, with its id if that much can be read."""
-        if _ANSWER_HEAD.match(frame):
+        if (_UNANSWERED_HEAD_21 if self.version is Version.V21 else _ANSWER_HEAD).match(frame):
             return Malformed(reason=reason, reply=None)
         head = _CALL_HEAD.match(frame)
         return self._malformed(reason, head[1] if head else _NO_ID, ErrorCode.FRAMEWORK)
@@ -312,6 +358,11 @@ class Session:
     def _error(self, id_: str, code: ErrorCode, description: str) -> str:
         return _frame(MessageType.CALL_ERROR, id_, wire_code(self.version, code), description[:255], {})
 
+    def _result_error(self, id_: str, code: ErrorCode, description: str) -> str | None:
+        if self.version is not Version.V21:
+            return None
+        return _frame(MessageType.CALL_RESULT_ERROR, id_, code.value, description[:255], {})
+
     def _remember(self, id_: str, reply: str) -> str:
         """Keep the first answer to each call, to give it again to a retry."""
         seen = self._seen.get(id_)
@@ -322,6 +373,10 @@ class Session:
 
 class _NotRpcError(ValueError):
     """A frame is not even the outline of an OCPP-J message."""
+
+
+def _code(violation: Violation) -> ErrorCode:
+    return _RULE_CODES.get(violation.rule, ErrorCode.PROPERTY)
 
 
 def clip(foreign: object, length: int = 80) -> str:

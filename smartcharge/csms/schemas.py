@@ -1,4 +1,4 @@
-"""The JSON schemas of OCPP 1.6 and 2.0.1, compiled on first use.
+"""The JSON schemas of OCPP 1.6, 2.0.1 and 2.1, compiled on first use.
 
 The schema files are those of the Open Charge Alliance, as bundled with the `ocpp` package.  Two rules
 in them are not taken literally, because they refuse what is right:
@@ -32,6 +32,7 @@ class Version(Enum):
 
     V16 = "ocpp1.6"
     V201 = "ocpp2.0.1"
+    V21 = "ocpp2.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +45,36 @@ class Violation:
     """In words, naming the field; at most 255 characters, as an OCPP errorDescription."""
 
 
-_FOLDERS = {Version.V16: "v16", Version.V201: "v201"}
-_CALL_SUFFIXES = {Version.V16: ".json", Version.V201: "Request.json"}
+_FOLDERS = {Version.V16: "v16", Version.V201: "v201", Version.V21: "v21"}
+_CALL_SUFFIXES = {Version.V16: ".json", Version.V201: "Request.json", Version.V21: "Request.json"}
 _RESULT_SUFFIX = "Response.json"
+_SEND_SUFFIX = ".json"
 
 
 @cache
 def actions(version: Version) -> frozenset[str]:
-    """Return the names of all actions that a version knows, in either direction."""
-    folder = files("ocpp") / _FOLDERS[version] / "schemas"
-    names = (entry.name for entry in folder.iterdir())
+    """Return the names of all actions that a version knows as CALLs, in either direction."""
+    names = _schema_names(version)
     return frozenset(name.removesuffix(_RESULT_SUFFIX) for name in names if name.endswith(_RESULT_SUFFIX))
+
+
+@cache
+def sends(version: Version) -> frozenset[str]:
+    """Return the names of all actions that a version knows as SENDs, which have no answer (2.1 only)."""
+    if version is not Version.V21:
+        return frozenset()
+    answered = (_CALL_SUFFIXES[version], _RESULT_SUFFIX)
+    return frozenset(n.removesuffix(_SEND_SUFFIX) for n in _schema_names(version) if not n.endswith(answered))
 
 
 def check_call(version: Version, action: str, payload: object) -> Violation | None:
     """Return what is wrong with the payload of a CALL of a known action, or None if nothing is."""
     return _check(_validator(version, action + _CALL_SUFFIXES[version]), payload)
+
+
+def check_send(version: Version, action: str, payload: object) -> Violation | None:
+    """Return what is wrong with the payload of a SEND of a known action, or None if nothing is."""
+    return _check(_validator(version, action + _SEND_SUFFIX), payload)
 
 
 def check_result(version: Version, action: str, payload: object) -> Violation | None:
@@ -79,6 +94,10 @@ def parse_time_s(text: str) -> float | None:
 def format_time(at_s: float) -> str:
     """Return seconds since 1970 as OCPP writes a dateTime: UTC, milliseconds, ``Z``."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _schema_names(version: Version) -> list[str]:
+    return [entry.name for entry in (files("ocpp") / _FOLDERS[version] / "schemas").iterdir()]
 
 
 def _check(validate: Callable[[object], object], payload: object) -> Violation | None:

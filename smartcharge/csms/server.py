@@ -1,4 +1,4 @@
-"""The OCPP server: 1.6J and 2.0.1 on one port, chosen by the WebSocket subprotocol.
+"""The OCPP server: 1.6J, 2.0.1 and 2.1 on one port, chosen by the WebSocket subprotocol.
 
 Who is admitted, by what its handshake asks for:
 
@@ -35,6 +35,7 @@ from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.station import Link
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
+from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
 from smartcharge.errors import Unreachable
 from smartcharge.events import Unanswered
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PREFERRED = (Version.V201, Version.V16)
+_PREFERRED = (Version.V21, Version.V201, Version.V16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,8 @@ class Csms:
                 return Dialect16(memory, self._ledger)
             case Version.V201:
                 return Dialect201(memory)
+            case Version.V21:
+                return Dialect21(memory)
 
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
         """Return why a handshake is refused, or None to admit it."""
@@ -205,7 +208,7 @@ class Csms:
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
         if not {text.strip() for text in offered.split(",")} & {version.value for version in Version}:
             logger.warning("%s: refused: offers the subprotocols %s", station.id, clip(offered))
-            return ws.respond(HTTPStatus.BAD_REQUEST, "offer the WebSocket subprotocol ocpp2.0.1 or ocpp1.6\n")
+            return ws.respond(HTTPStatus.BAD_REQUEST, "offer the WebSocket subprotocol ocpp2.1, ocpp2.0.1 or ocpp1.6\n")
         link = self._links.get(station.id)
         if link is not None and await link.is_alive():
             logger.warning("%s: refused: its other connection is alive", station.id)

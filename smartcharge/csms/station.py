@@ -26,9 +26,11 @@ from smartcharge.csms.rpc import (
     Garbled,
     Malformed,
     ResultReceived,
+    SendReceived,
     Session,
     clip,
 )
+from smartcharge.csms.schemas import actions, check_call
 from smartcharge.errors import Refused, StoreError, Unreachable
 from smartcharge.events import (
     Accepted,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.server import ServerConnection
 
-    from smartcharge.csms.dialect import Dialect, Memory
+    from smartcharge.csms.dialect import Call, Dialect, Memory
     from smartcharge.csms.schemas import Payload
     from smartcharge.model import Evse, EvseId
     from smartcharge.ports import Emit
@@ -132,8 +134,9 @@ class Link:
 
         Raises:
             Unreachable: No answer in time, none that can be read, or the connection ended.
-            Refused: The station answered no.
+            Refused: The station answered no, or its version has no such message.
         """
+        self._require_sound(self._dialect.call(request, now_s()))
         match await self._call(request):
             case ResultReceived(payload=payload):
                 if (reason := refusal(payload)) is not None:
@@ -145,6 +148,14 @@ class Link:
                 raise Unreachable(f"unreadable answer: {reason}")
             case None:
                 raise Unreachable(f"{self.station.id} does not answer")
+
+    def _require_sound(self, call: Call) -> None:
+        """Raise Refused for what this station's version does not have, or not in this form."""
+        version = self._dialect.version
+        if call.action not in actions(version):
+            raise Refused(f"{version.value} has no {call.action}")
+        if (violation := check_call(version, call.action, call.payload)) is not None:
+            raise Refused(f"{call.action}: {violation.message}")
 
     async def is_alive(self) -> bool:
         """Tell whether the other end still answers a ping."""
@@ -178,7 +189,12 @@ class Link:
         match self._session.receive(frame):
             case CallReceived() as call:
                 await self._answer(call)
+            case SendReceived() as told:
+                for event in (await self._dialect.translate(told, now_s())).events:
+                    await self._emit(event)
             case ResultReceived() | ErrorReceived() | Garbled() as reply:
+                if isinstance(reply, Garbled) and reply.reply is not None:
+                    await self._send(reply.reply)
                 if self._reply is not None and not self._reply.done():
                     self._reply.set_result(reply)
             case Malformed(reason=reason, reply=answer):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocpp.v16.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus, RegistrationStatus
 
+from smartcharge.csms import orders16
 from smartcharge.csms.dialect import Answer, Call, CannotHandle, Memory, time_or_now_s, whole
 from smartcharge.csms.metering import CURRENT, ENERGY, MAX_REGISTER_WH, POWER, SOC, Sample, finite
 from smartcharge.csms.requests import (
@@ -24,7 +25,7 @@ from smartcharge.csms.requests import (
     rate_unit,
     schedule,
 )
-from smartcharge.csms.rpc import CallReceived, ErrorCode
+from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.events import (
     Charging,
@@ -54,12 +55,7 @@ MAX_PERIODS = "ChargingScheduleMaxPeriods"
 
 _STATIC: Mapping[str, Payload] = {
     "DataTransfer": {"status": "UnknownVendorId"},
-    "DiagnosticsStatusNotification": {},
-    "FirmwareStatusNotification": {},
-    "LogStatusNotification": {},
-    "SecurityEventNotification": {},
     "SignCertificate": {"status": "Rejected"},
-    "SignedFirmwareStatusNotification": {},
 }
 """Calls with nothing in them for the controller."""
 
@@ -86,15 +82,29 @@ class Dialect16:
         self._handlers: dict[str, Handler] = {
             "Authorize": self._authorize,
             "BootNotification": self._boot,
+            "DiagnosticsStatusNotification": self._log_status,
+            "FirmwareStatusNotification": self._firmware_status,
             "Heartbeat": self._heartbeat,
+            "LogStatusNotification": self._log_status,
             "MeterValues": self._meter_values,
+            "SecurityEventNotification": self._security_event,
+            "SignedFirmwareStatusNotification": self._firmware_status,
             "StartTransaction": self._start_transaction,
             "StatusNotification": self._status,
             "StopTransaction": self._stop_transaction,
         }
-        self.handles = frozenset(self._handlers) | frozenset(_STATIC)
 
-    async def translate(self, call: CallReceived, now_s: float) -> Answer:
+    @property
+    def acknowledges(self) -> frozenset[str]:
+        """Return the actions that are answered and have nothing in them for the controller."""
+        return frozenset(_STATIC)
+
+    @property
+    def handles(self) -> frozenset[str]:
+        """Return the actions of stations that are understood."""
+        return frozenset(self._handlers) | self.acknowledges
+
+    async def translate(self, call: CallReceived | SendReceived, now_s: float) -> Answer:
         """Return what a station's call comes to."""
         handler = self._handlers.get(call.action)
         return Answer(reply=_STATIC[call.action]) if handler is None else await handler(call.payload, now_s)
@@ -117,6 +127,15 @@ class Dialect16:
 
     async def _heartbeat(self, _: Payload, now_s: float) -> Answer:
         return Answer(reply={"currentTime": format_time(now_s)})
+
+    async def _firmware_status(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.firmware_reported(payload, now_s),))
+
+    async def _log_status(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.log_reported(payload, now_s),))
+
+    async def _security_event(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.security_reported(payload, now_s),))
 
     async def _authorize(self, _: Payload, __: float) -> Answer:
         return Answer(reply={"idTagInfo": _ACCEPTED})
@@ -222,7 +241,7 @@ class Dialect16:
                 payload = {"transactionId": int(request.transaction_id)}
                 return Call(action="RemoteStopTransaction", payload=payload)
             case _:
-                assert_never(request)
+                return orders16.call(request, self._memory.number_of)
 
     def _profile(self, request: SetProfile, now_s: float) -> Payload:
         timing, learnt = self._memory.timing, self._memory.learnt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
 from ocpp.v201.enums import (
     AuthorizationStatusEnumType,
@@ -12,6 +12,7 @@ from ocpp.v201.enums import (
     TransactionEventEnumType,
 )
 
+from smartcharge.csms import orders2
 from smartcharge.csms.dialect import Answer, Call, Memory, time_or_now_s, whole
 from smartcharge.csms.metering import CURRENT, ENERGY, POWER, SOC, Sample, finite
 from smartcharge.csms.requests import (
@@ -28,7 +29,7 @@ from smartcharge.csms.requests import (
     rate_unit,
     schedule,
 )
-from smartcharge.csms.rpc import CallReceived
+from smartcharge.csms.rpc import CallReceived, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time, parse_time_s
 from smartcharge.events import (
     Charging,
@@ -61,10 +62,8 @@ MAX_MULTIPLIER = 9
 _STATIC: Mapping[str, Payload] = {
     "ClearedChargingLimit": {},
     "DataTransfer": {"status": "UnknownVendorId"},
-    "FirmwareStatusNotification": {},
     "Get15118EVCertificate": {"status": "Failed", "exiResponse": ""},
     "GetCertificateStatus": {"status": "Failed"},
-    "LogStatusNotification": {},
     "NotifyChargingLimit": {},
     "NotifyCustomerInformation": {},
     "NotifyDisplayMessages": {},
@@ -74,7 +73,6 @@ _STATIC: Mapping[str, Payload] = {
     "PublishFirmwareStatusNotification": {},
     "ReportChargingProfiles": {},
     "ReservationStatusUpdate": {},
-    "SecurityEventNotification": {},
     "SignCertificate": {"status": "Rejected"},
 }
 """Calls with nothing in them for the controller."""
@@ -95,19 +93,32 @@ class Dialect201:
         self._handlers: dict[str, Handler] = {
             "Authorize": lambda _, __: Answer(reply={"idTokenInfo": _ACCEPTED}),
             "BootNotification": self._boot,
+            "FirmwareStatusNotification": self._firmware_status,
             "Heartbeat": lambda _, now_s: Answer(reply={"currentTime": format_time(now_s)}),
+            "LogStatusNotification": self._log_status,
             "MeterValues": self._meter_values,
             "NotifyEVChargingNeeds": self._needs,
             "NotifyEvent": self._notify_event,
+            "SecurityEventNotification": self._security_event,
             "StatusNotification": self._status,
             "TransactionEvent": self._transaction_event,
         }
-        self.handles = frozenset(self._handlers) | frozenset(_STATIC)
+        self._static: Mapping[str, Payload] = _STATIC
 
-    async def translate(self, call: CallReceived, now_s: float) -> Answer:
+    @property
+    def acknowledges(self) -> frozenset[str]:
+        """Return the actions that are answered and have nothing in them for the controller."""
+        return frozenset(self._static)
+
+    @property
+    def handles(self) -> frozenset[str]:
+        """Return the actions of stations that are understood."""
+        return frozenset(self._handlers) | self.acknowledges
+
+    async def translate(self, call: CallReceived | SendReceived, now_s: float) -> Answer:
         """Return what a station's call comes to."""
         handler = self._handlers.get(call.action)
-        return Answer(reply=_STATIC[call.action]) if handler is None else handler(call.payload, now_s)
+        return Answer(reply=self._static[call.action]) if handler is None else handler(call.payload, now_s)
 
     def _boot(self, payload: Payload, now_s: float) -> Answer:
         itself = payload["chargingStation"]
@@ -125,6 +136,15 @@ class Dialect201:
             "status": RegistrationStatusEnumType.accepted.value,
         }
         return Answer(reply=reply, events=(booted,))
+
+    def _firmware_status(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.firmware_reported(payload, now_s),))
+
+    def _log_status(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.log_reported(payload, now_s),))
+
+    def _security_event(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={}, events=(self._memory.security_reported(payload, now_s),))
 
     def _status(self, payload: Payload, now_s: float) -> Answer:
         evse = self._memory.evse(int(payload["evseId"]))
@@ -262,7 +282,7 @@ class Dialect201:
             case RemoteStop():
                 return Call(action="RequestStopTransaction", payload={"transactionId": request.transaction_id})
             case _:
-                assert_never(request)
+                return orders2.call(request, self._memory.number_of)
 
     def _profile(self, request: SetProfile, now_s: float) -> Payload:
         timing, learnt = self._memory.timing, self._memory.learnt

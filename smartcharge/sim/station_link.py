@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from smartcharge.csms.rpc import CallReceived, ErrorReceived, Garbled, Malformed, ResultReceived, Session
+from smartcharge.csms.rpc import CallReceived, ErrorReceived, Garbled, Malformed, ResultReceived, SendReceived, Session
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.sim.station_timers import Timers
 
@@ -219,6 +219,8 @@ class Link:
                 self._conclude(payload)
             case ErrorReceived() | Garbled():
                 self._conclude(None)
+            case SendReceived():
+                pass  # a server sends none
             case Malformed(reply=reply):
                 if reply is not None:
                     self._frames.put_nowait(reply)

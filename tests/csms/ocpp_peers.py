@@ -39,7 +39,7 @@ E = TypeVar("E", bound=Event)
 EPOCH_S = 1_700_000_000.0
 STATION = StationId("CP 1")
 AC, AC2, DC = EvseId("CP 1/1"), EvseId("CP 1/2"), EvseId("CP 1/3")
-V16, V201 = "ocpp1.6", "ocpp2.0.1"
+V16, V201, V21 = "ocpp1.6", "ocpp2.0.1", "ocpp2.1"
 
 
 def evse(name: EvseId, number: int, wiring: Wiring = Wiring.THREE_PHASE, **changes: Any) -> Evse:

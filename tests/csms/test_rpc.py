@@ -17,6 +17,7 @@ from smartcharge.csms.rpc import (
     Malformed,
     Received,
     ResultReceived,
+    SendReceived,
     Session,
     clip,
 )
@@ -301,3 +302,42 @@ class TestActions:
     def test_both_versions_know_theirs(self) -> None:
         assert {"StartTransaction", "SetChargingProfile"} <= actions(Version.V16)
         assert {"TransactionEvent", "SetVariables"} <= actions(Version.V201)
+
+
+class TestFramesOf21:
+    """OCPP 2.1 part 4: CALLRESULTERROR and SEND."""
+
+    def test_a_result_that_breaks_its_schema_is_answered_with_a_call_result_error(self) -> None:
+        end = session(Version.V21)
+        end.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+        garbled = end.receive('[3,"1",{"status":"Perhaps"}]')
+        assert isinstance(garbled, Garbled)
+        assert garbled.reply is not None
+        assert json.loads(garbled.reply)[:3] == [5, "1", "PropertyConstraintViolation"]
+
+    @pytest.mark.parametrize("version", [Version.V16, Version.V201])
+    def test_versions_before_have_no_such_frame(self, version: Version) -> None:
+        end = session(version)
+        end.call("TriggerMessage", {"requestedMessage": "Heartbeat"})
+        garbled = end.receive('[3,"1",{"status":"Perhaps"}]')
+        assert isinstance(garbled, Garbled)
+        assert garbled.reply is None
+
+    def test_a_send_is_received(self) -> None:
+        stream = {"id": 1, "pending": 0, "basetime": "2024-01-01T00:00:00Z", "data": [{"t": 0, "v": "1"}]}
+        told = session(Version.V21).receive(json.dumps([6, "a", "NotifyPeriodicEventStream", stream]))
+        assert told == SendReceived(id="a", action="NotifyPeriodicEventStream", payload=stream)
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            '[6,"a","NotifyPeriodicEventStream",{}]',
+            '[6,"a","Heartbeat",{}]',
+            "[6,1]",
+            "[5]",
+            '[5,"1","X","",{}]',
+            "[6,",
+        ],
+    )
+    def test_neither_is_ever_answered(self, frame: str) -> None:
+        assert reply_to(Version.V21, frame) is None

@@ -83,17 +83,14 @@ class TestEveryAction:
             "Authorize": {"idToken": {"idToken": "T", "type": "Central"}},
             "ClearedChargingLimit": {"chargingLimitSource": "EMS"},
             "DataTransfer": {"vendorId": "v"},
-            "FirmwareStatusNotification": {"status": "Idle"},
             "Get15118EVCertificate": {"iso15118SchemaVersion": "s", "action": "Install", "exiRequest": "e"},
             "Heartbeat": {},
-            "LogStatusNotification": {"status": "Idle"},
             "NotifyCustomerInformation": {"data": "d", "seqNo": 0, "generatedAt": NOW, "requestId": 1},
             "NotifyDisplayMessages": {"requestId": 1},
             "NotifyMonitoringReport": {"requestId": 1, "seqNo": 0, "generatedAt": NOW},
             "NotifyReport": {"requestId": 1, "seqNo": 0, "generatedAt": NOW},
             "PublishFirmwareStatusNotification": {"status": "Idle"},
             "ReservationStatusUpdate": {"reservationId": 1, "reservationUpdateStatus": "Expired"},
-            "SecurityEventNotification": {"type": "t", "timestamp": NOW},
             "SignCertificate": {"csr": "c"},
         }
         for action, payload in minimal.items():

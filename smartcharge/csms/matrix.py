@@ -1,0 +1,162 @@
+"""Every message of every OCPP version and what becomes of it here, as the table in ``docs/ocpp.md``.
+
+``python -m smartcharge.csms docs`` writes it.  The table is read off the dialects themselves, so it says
+what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smartcharge.csms.dialect import Dialect, Memory
+from smartcharge.csms.requests import (
+    ClearProfiles,
+    GetSchedule,
+    ReadSettings,
+    RemoteStart,
+    RemoteStop,
+    Request,
+    SetProfile,
+    Trigger,
+    WriteSetting,
+)
+from smartcharge.csms.schemas import Version, actions, sends
+from smartcharge.csms.v16 import Dialect16
+from smartcharge.csms.v21 import Dialect21
+from smartcharge.csms.v201 import Dialect201
+from smartcharge.errors import Refused
+from smartcharge.events import ProfileKind
+from smartcharge.model import CircuitId, Evse, EvseId, Rotation, Station, StationId, Timing, Wiring
+from smartcharge.orders import (
+    CancelReservation,
+    ChangeAvailability,
+    ClearCache,
+    DeleteCertificate,
+    DeliverCertificate,
+    GetDiagnostics,
+    GetLocalListVersion,
+    GetLog,
+    InstallCertificate,
+    ListCertificates,
+    Order,
+    Reserve,
+    Reset,
+    RootUse,
+    SendLocalList,
+    Transfer,
+    Unlock,
+    UpdateFirmware,
+)
+
+_BEGIN, _END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
+
+HANDLED, TOLD, CONTROL, ORDER, MESSAGE = "handled", "answered", "control", "order", "message"
+"""What becomes of a message; the legend in ``docs/ocpp.md`` explains the words."""
+
+_EVSE = Evse(
+    id=EvseId("example/1"), station=StationId("example"), number=1, wiring=Wiring.THREE_PHASE, rotation=Rotation.RST,
+    voltage_v=230.0, min_a=6.0, max_a=32.0, default_a=6.0,
+)  # fmt: skip
+_STATION = Station(id=_EVSE.station, circuit=CircuitId("main"), evses=(_EVSE,))
+_TAG = "T"
+
+CONTROLS: tuple[Request, ...] = (
+    SetProfile(evse=_EVSE, kind=ProfileKind.TRANSACTION, limit_a=16.0, expires_s=300.0, transaction_id="7"),
+    ClearProfiles(evse=_EVSE, kind=ProfileKind.TRANSACTION),
+    GetSchedule(evse=_EVSE, duration_s=60),
+    Trigger(message="StatusNotification", evse=_EVSE),
+    ReadSettings(names=("SmartChargingCtrlr.RateUnit",)),
+    WriteSetting(name="SampledDataCtrlr.TxUpdatedInterval", value="60"),
+    RemoteStart(evse=_EVSE, id_token=_TAG, number=1),
+    RemoteStop(transaction_id="7"),
+)
+"""An example of each request of the controller itself."""
+_HASH = {"hashAlgorithm": "SHA256", "issuerNameHash": "00", "issuerKeyHash": "00", "serialNumber": "1"}
+_FIRMWARE = UpdateFirmware(request_id=1, location="https://example.com/f.bin", retrieve_at_s=0.0)
+ORDERS: tuple[Order, ...] = (
+    _FIRMWARE,
+    UpdateFirmware(
+        request_id=2, location="https://example.com/f.bin", retrieve_at_s=0.0, install_at_s=60.0, retries=3,
+        retry_interval_s=60, signing_certificate="PEM", signature="c2ln",
+    ),
+    GetLog(request_id=3, location="https://example.com/logs", oldest_s=0.0, latest_s=60.0, retries=1),
+    GetDiagnostics(location="https://example.com/logs", oldest_s=0.0),
+    Reset(is_immediate=True),
+    Reset(evse=_EVSE.id),
+    ChangeAvailability(is_operative=False),
+    ChangeAvailability(is_operative=True, evse=_EVSE.id),
+    Unlock(evse=_EVSE.id),
+    ClearCache(),
+    SendLocalList(version=1, entries=()),
+    GetLocalListVersion(),
+    Reserve(evse=_EVSE.id, reservation_id=1, id_token=_TAG, expires_s=3600.0, group="G"),
+    CancelReservation(reservation_id=1),
+    Transfer(vendor_id="V", message_id="M", data="D"),
+    InstallCertificate(use=RootUse.CSMS, certificate="PEM"),
+    ListCertificates(use=RootUse.CSMS),
+    DeleteCertificate(hash_data=_HASH),
+    DeliverCertificate(chain="PEM"),
+)  # fmt: skip
+"""An example of each order of `smartcharge.orders`."""
+
+
+class _NoLedger:
+    """Gives no numbers: nothing is translated from a station here."""
+
+    async def transaction_number(self, station: StationId, connector: int, started_at_s: float, id_token: str) -> int:
+        raise NotImplementedError
+
+
+def dialects() -> dict[Version, Dialect]:
+    """Return every dialect, of a station that is only an example."""
+    memory = Memory(station=_STATION, timing=Timing())
+    return {
+        Version.V16: Dialect16(memory, _NoLedger()),
+        Version.V201: Dialect201(memory),
+        Version.V21: Dialect21(memory),
+    }
+
+
+def fate(dialect: Dialect, action: str) -> str:
+    """Return what becomes of a message in a version: one of the words of the legend, or nothing if it has none."""
+    if action not in actions(dialect.version) | sends(dialect.version):
+        return ""
+    if action in dialect.handles:
+        said = TOLD if action in dialect.acknowledges else HANDLED
+        # DataTransfer goes both ways
+        return f"{said}, {ORDER}" if action in _worded(dialect, ORDERS) else said
+    if action in _worded(dialect, CONTROLS):
+        return CONTROL
+    return ORDER if action in _worded(dialect, ORDERS) else MESSAGE
+
+
+def _worded(dialect: Dialect, requests: tuple[Request, ...]) -> set[str]:
+    found: set[str] = set()
+    for request in requests:
+        try:
+            found.add(dialect.call(request, 0.0).action)
+        except Refused:
+            continue
+    return found
+
+
+def table() -> str:
+    """Return the version matrix as Markdown: what stations say first, then what they are told."""
+    speakers = dialects()
+    names = sorted(set().union(*(actions(v) | sends(v) for v in Version)))
+    heard = [name for name in names if any(name in dialect.handles for dialect in speakers.values())]
+    told = [name for name in names if name not in heard]
+    return "\n".join([*_rows("from stations", heard, speakers), "", *_rows("to stations", told, speakers)])
+
+
+def _rows(title: str, names: list[str], speakers: dict[Version, Dialect]) -> Iterator[str]:
+    yield f"| {title} | 1.6 | 2.0.1 | 2.1 |\n|---|---|---|---|"
+    for name in names:
+        yield f"| `{name}` | " + " | ".join(fate(dialect, name) for dialect in speakers.values()) + " |"
+
+
+def with_table(page: str) -> str:
+    """Return a page with the table between its marks made anew."""
+    before, _, rest = page.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n{table()}\n\n{_END}{after}"
