@@ -31,12 +31,13 @@ class Queue:
     """Energy that EV e still wants [Wh], shape (E,)."""
     reach_wh: Floats
     """Energy that EV e could still get alone, in this and all slots not yet served [Wh], shape (E,)."""
+    power_w: Floats
+    """Highest power of EV e [W], shape (E,)."""
 
     @property
     def laxity_h(self) -> Floats:
         """Hours that EV e could still pause and be full in time [h], shape (E,)."""
-        power_w = self.problem.watts_per_amp * self.problem.max_a.max(axis=0)
-        laxity_h: Floats = (self.reach_wh - self.left_wh) / np.maximum(power_w, 1.0)
+        laxity_h: Floats = (self.reach_wh - self.left_wh) / np.maximum(self.power_w, 1.0)
         return laxity_h
 
 
@@ -83,16 +84,17 @@ def fill(problem: Problem, order: Order, *, cap_a: Floats, slots: Indices, is_sh
         slots: The slots in the order in which they are served.
         is_shared: Whether all EVs rise together rather than one after the other.
     """
-    wires = Wires(problem, cap_a)
+    wires = Wires(problem)
     wh_per_amp = problem.wh_per_amp
     left_wh = problem.demand_wh.copy()
     reach_wh = (wh_per_amp * cap_a).sum(axis=0)
+    power_w = problem.watts_per_amp * problem.max_a.max(axis=0)
     current_a = np.zeros_like(cap_a)
     for slot in slots:
         least_a = problem.min_a if slot < problem.binary_slots else np.zeros(problem.evs)
         want_a = np.minimum(cap_a[slot], left_wh / wh_per_amp[slot])
         want_a = np.where(want_a < least_a - ROUNDING_A, 0.0, np.maximum(want_a, least_a) * (cap_a[slot] > 0.0))
-        evs = order(Queue(problem=problem, slot=int(slot), left_wh=left_wh, reach_wh=reach_wh))
+        evs = order(Queue(problem=problem, slot=int(slot), left_wh=left_wh, reach_wh=reach_wh, power_w=power_w))
         evs = evs[want_a[evs] > CRUMB_A]
         serve = wires.serve_together if is_shared else wires.serve_in_turn
         current_a[slot, evs] = serve(int(slot), evs, want_a[evs], np.maximum(least_a[evs], CRUMB_A))
