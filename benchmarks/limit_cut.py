@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.figures import Row, spread
 from smartcharge.clock import now_s
 from smartcharge.config.settings import OcppSettings, Settings, StoreSettings
+from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, LimitLifted, LimitSet, ProfileKind
 from smartcharge.model import (
     Circuit,
@@ -153,6 +154,19 @@ class _Witness:
     async def flush(self) -> None:
         """Return when all is written."""
         await self.journal.flush()
+
+    @property
+    def is_snapshot_due(self) -> bool:
+        """Tell what the journal tells."""
+        return self.journal.is_snapshot_due
+
+    def snapshot(self, state: State) -> None:
+        """Keep a state."""
+        self.journal.snapshot(state)
+
+    def resume(self, site: Site) -> State:
+        """Return the state to go on from."""
+        return self.journal.resume(site)
 
     def load(self) -> Iterator[Event]:
         """Yield all facts, oldest first."""

@@ -32,16 +32,19 @@ from smartcharge.events import (
     StationOffline,
     TransactionEnded,
     TransactionStarted,
+    Watched,
 )
 from smartcharge.model import Site, StationId
 from smartcharge.ports import Charger, Journal, Observer, Snapshot, Source
 from solvers.problem import Schedule
 
 _BILLED: Final = (TransactionStarted, TransactionEnded)
-_CALM: Final = (Metered, CircuitMetered, LimitSet, StationLearnt, Accepted, Commanded)
+_CALM: Final = (Metered, CircuitMetered, LimitSet, StationLearnt, Accepted, Commanded, Watched)
 """Facts that may wait for the next turn of the fast loop."""
 RESTART_S: Final = (1.0, 60.0)
 """First and longest pause before a failed source is started again [s]."""
+WATCH_S: Final = 900.0
+"""How often it is written down that the controller is at work [s]; California's records are of 15 minutes."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class Controller:
         chargers: Sequence[Charger] = (),
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.state = replay(site, journal.load())
+        self.state = replay(journal.resume(site), journal.load())
         """What is known: the fold of the journal (I5)."""
         self._site = site
         self._journal = journal
@@ -77,6 +80,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fast_loop(), name="fast loop")
             group.create_task(self._slow_loop(), name="slow loop")
+            group.create_task(self._watch(), name="watch")
             for source in self._sources:
                 group.create_task(self._supervise(source), name=source.name)
 
@@ -89,6 +93,8 @@ class Controller:
     def _take(self, event: Event) -> None:
         self._journal.append(event)
         before, self.state = self.state, apply(self.state, event)
+        if self._journal.is_snapshot_due:
+            self._journal.snapshot(self.state)
         if matters(before, self.state, event):
             self._changed.set()
         is_news = calls_for_plan(before, event)
@@ -102,6 +108,14 @@ class Controller:
         for name, station in self.state.stations.items():
             if station.online:
                 await self.emit(StationOffline(at_s=now_s(), station=name, reason="controller started"))
+
+    async def _watch(self) -> None:
+        """Write down now and then that facts would have been heard: a quiet night is not a controller that was off."""
+        since_s = now_s()
+        while True:
+            self._take(Watched(at_s=now_s(), since_s=since_s))
+            await self._journal.flush()
+            await asyncio.sleep(WATCH_S)
 
     async def _fast_loop(self) -> None:
         """Decide at once on urgent facts, within `fast_s` on others, and when something expires."""
@@ -207,9 +221,8 @@ class Controller:
             del self._failed[source.name]
 
 
-def replay(site: Site, events: Iterable[Event]) -> State:
-    """Return the state that a site's events lead to (I5)."""
-    state = State.initial(site)
+def replay(state: State, events: Iterable[Event]) -> State:
+    """Return the state that events lead to from another (I5)."""
     for event in events:
         state = apply(state, event)
     return state

@@ -278,6 +278,14 @@ class OperatorOrder(Happening):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched(Happening):
+    """The controller has been at work without a break; what was not heard in that time did not happen."""
+
+    since_s: float
+    """When it was started [s since 1970]."""
+
+
 Event: TypeAlias = (
     StationBooted
     | StationLearnt
@@ -304,4 +312,5 @@ Event: TypeAlias = (
     | Rejected
     | Unanswered
     | OperatorOrder
+    | Watched
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan
@@ -58,8 +58,32 @@ class Journal(Protocol):
     async def flush(self) -> None:
         """Return when every fact queued so far survives kill -9; raises StoreError."""
 
+    @property
+    def is_snapshot_due(self) -> bool:
+        """Tell whether so many facts were written that a start should not have to fold them all."""
+
+    def snapshot(self, state: State) -> None:
+        """Queue the state that all facts appended so far have led to; a start may go on from it."""
+
+    def resume(self, site: Site) -> State:
+        """Return the state to go on from: the newest snapshot's, or what is known of nothing."""
+
     def load(self) -> Iterator[Event]:
-        """Yield all facts written so far, oldest first."""
+        """Yield all facts written since the state that `resume` returns, oldest first."""
+
+
+class Kept(NamedTuple):
+    """A fact of the chronicle, with its number in the journal: what a figure can be traced to."""
+
+    seq: int
+    event: Event
+
+
+class Chronicle(Protocol):
+    """The facts that are kept for good: connections, faults, orders, transactions, and who watched."""
+
+    async def facts(self, until_s: float) -> list[Kept]:
+        """Return what happened before a time [s since 1970], in the order in which it became known."""
 
 
 class Ledger(Protocol):

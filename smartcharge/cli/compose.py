@@ -29,7 +29,7 @@ async def serve(settings: Settings, say: Say) -> None:
     is_ocpp = any(station.control is Control.OCPP for station in settings.site.stations)
     if is_ocpp:
         await _require_port(settings.ocpp)
-    async with open_store(settings.store.url) as store, _asked_to_stop() as stopped:
+    async with open_store(settings.store.url, 86400.0 * settings.store.keep_days) as store, _asked_to_stop() as stopped:
         csms = Csms(settings.site, store.ledger, settings.ocpp.host, settings.ocpp.port) if is_ocpp else None
         controller = _controller(settings, store, csms)
         running = asyncio.create_task(controller.run(), name="controller")

@@ -41,15 +41,16 @@ def replay(
 ) -> None:
     """Fold a journal to the state that its controller had: sessions, what stations may be following, limits, meters.
 
-    It is folded twice, and both states must be the same. The digest of the state is the same for the same journal
-    and site on any machine. Exit code 1 if the two states differ.
+    It is folded twice, from the newest snapshot and from as far back as the journal reaches, and both states must be
+    the same. The digest of the state is the same for the same journal and site on any machine. Exit code 1 if the two
+    states differ.
 
     Example: `smartcharge replay smartcharge.db sites/depot.toml --until 2025-03-01T17:30`
     """
     place = load(site).site
     until_s = inf if until is None else _time_s(until, place)
     url = _url(journal)
-    first, second = (asyncio.run(_folded(url, place, until_s)) for _ in range(2))
+    first, second = asyncio.run(_folded(url, place, until_s))
     is_same = digest(first) == digest(second)
     if json_out is not None:
         text = json.dumps({"digest": digest(first), **known(first)}, indent=2, allow_nan=False)
@@ -63,7 +64,8 @@ def replay(
     console.print(f"digest {digest(first)}", highlight=False, soft_wrap=True)
     if not is_same:
         typer.echo(
-            f"smartcharge: folded again, the digest is {digest(second)}: the fold is not deterministic", err=True
+            f"smartcharge: folded from further back, the digest is {digest(second)}: the fold is not deterministic",
+            err=True,
         )
         raise typer.Exit(REFUSED)
 
@@ -86,9 +88,19 @@ def _time_s(text: str, site: Site) -> float:
     return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(site.timezone))).timestamp()
 
 
-async def _folded(url: str, site: Site, until_s: float) -> State:
+async def _folded(url: str, site: Site, until_s: float) -> tuple[State, State]:
+    """Return the state by a time, from the newest snapshot before it and from the oldest."""
     async with open_store(url) as store:
-        return controller.replay(site, takewhile(lambda event: event.at_s <= until_s, store.journal.load()))
+        journal = store.journal
+        since_s = journal.reaches_back_s()
+        if until_s < since_s:
+            raise ConfigError(f"{url}: reaches back to {local(since_s, ZoneInfo(site.timezone))} only")
+
+        def folded(from_s: float) -> State:
+            facts = takewhile(lambda event: event.at_s <= until_s, journal.load(from_s))
+            return controller.replay(journal.resume(site, from_s), facts)
+
+        return folded(until_s), folded(since_s)
 
 
 def _tables(state: State) -> Iterator[Table]:

@@ -142,6 +142,8 @@ class StoreKeys(Keys):
 
     url: str = _STORE.url
     """Database URL as SQLAlchemy takes it; `sqlite:///` and a path."""
+    keep_days: Positive = _STORE.keep_days
+    """How far back the journal can be replayed, at least; what availability is made of is kept for good."""
 
 
 class MeterKeys(Keys):

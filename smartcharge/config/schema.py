@@ -19,6 +19,7 @@ UNITS = {
     "_v": "V",
     "_va": "VA",
     "_s": "s",
+    "_days": "d",
     "_per_kwh": "money/kWh",
     "_per_kw": "money/kW",
     "_per_kwh_h": "money/(kWh h)",

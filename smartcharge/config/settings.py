@@ -21,6 +21,8 @@ class StoreSettings:
     """Where facts are written down."""
 
     url: str = "sqlite:///smartcharge.db"
+    keep_days: float = 30.0
+    """How far back the journal can be replayed, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,21 +6,28 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
+from smartcharge.control.state import State
 from smartcharge.errors import StoreError
 from smartcharge.events import Event
-from smartcharge.store import schema
-from smartcharge.store.codec import decode, encode
+from smartcharge.model import Site
+from smartcharge.store import chronicle, schema, transactions
+from smartcharge.store.codec import decode, decode_state, encode, encode_state
 from smartcharge.store.engine import reading, writing
-from smartcharge.store.transactions import project
 
 PAGE_ROWS = 2000
 """Rows read at once while loading, so that a long journal does not have to fit in memory."""
+SNAPSHOT_FACTS = 20_000
+"""A snapshot is due after so many facts: a start folds no more than these."""
+PRUNED_FACTS = 3 * SNAPSHOT_FACTS
+"""Facts that are dropped in one commit at most: more than come in between two, so that a long journal gets shorter."""
+KEEP_S = 30 * 86400.0
+"""How long the journal reaches back at least [s], unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +41,18 @@ class _Fact:
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
     seq: int
+    at_s: float
     body: str
 
 
 _Entry: TypeAlias = _Fact | _Snapshot
+
+
+class _Start(NamedTuple):
+    """Where a fold begins: after the fact ``seq``, with a snapshot's text or, at the very beginning, none."""
+
+    seq: int
+    body: str | None
 
 
 class SqlJournal:
@@ -49,16 +64,19 @@ class SqlJournal:
 
     *Growth.*  The fold needs every reading (a frozen meter, an obedient car and energy without a
     register are all told by many), so no fact may be dropped for its kind.  Instead, `snapshot` puts a
-    state between the facts: `load` goes on from there, and `prune` drops old facts before it.
+    state between the facts, and the commit that writes it drops the facts that only states older than
+    ``keep_s`` need.  What availability is made of stays, in the chronicle.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, keep_s: float = KEEP_S) -> None:
         """Take up the journal of a database whose schema is the newest; raises StoreError."""
         self._engine = engine
+        self._keep_s = keep_s
         with reading(engine) as connection:
             ends = [connection.scalar(select(func.max(t.c.seq))) for t in (schema.journal, schema.snapshots)]
         self._queued: deque[_Entry] = deque()
         self._appended = self._written = max(end or 0 for end in ends)
+        self._snapshot_seq: int = ends[1] or 0
         self._commit: asyncio.Task[StoreError | None] | None = None
         self._one_writer = Lock()
 
@@ -78,12 +96,17 @@ class SqlJournal:
         self._queued.append(_Fact(self._appended + 1, as_read, kind, body))
         self._appended += 1
 
-    def snapshot(self, body: str) -> None:
-        """Queue the state, as ASCII text of the caller's making, that stands for every fact appended so far."""
-        if not body.isascii():
-            raise StoreError("a snapshot must be ASCII text")
-        self._queued.append(_Snapshot(self._appended + 1, body))
+    @property
+    def is_snapshot_due(self) -> bool:
+        """Tell whether a start from here would fold too many facts."""
+        return self._appended - self._snapshot_seq >= SNAPSHOT_FACTS
+
+    def snapshot(self, state: State) -> None:
+        """Queue the state that every fact appended so far has led to; raises StoreError, with nothing queued."""
+        body = encode_state(state)
+        self._queued.append(_Snapshot(self._appended + 1, state.at_s, body))
         self._appended += 1
+        self._snapshot_seq = self._appended
 
     async def flush(self) -> None:
         """Return when everything queued so far survives kill -9 and a power cut.
@@ -100,12 +123,20 @@ class SqlJournal:
             if error is not None:
                 raise StoreError(str(error)) from error
 
-    def load(self) -> Iterator[Event]:
-        """Yield the facts written after the newest snapshot (all, if there is none), oldest first.
+    def resume(self, site: Site, by_s: float = inf) -> State:
+        """Return the state that `load` goes on from: the newest snapshot's by a time, or what is known of nothing.
+
+        Raises StoreError, also for a time [s since 1970] that the journal does not reach back to.
+        """
+        start = self._start(by_s)
+        return State.initial(site) if start.body is None else decode_state(start.body, site)
+
+    def load(self, by_s: float = inf) -> Iterator[Event]:
+        """Yield the facts written after the newest snapshot by a time (all, if there is none), oldest first.
 
         Raises StoreError, also for a fact that cannot be read.
         """
-        seq, _ = self._newest_snapshot()
+        seq, _ = self._start(by_s)
         facts = schema.journal.c
         while True:
             page = select(facts.seq, facts.kind, facts.body).where(facts.seq > seq).order_by(facts.seq).limit(PAGE_ROWS)
@@ -116,31 +147,25 @@ class SqlJournal:
             for seq, kind, body in rows:
                 yield _decode(seq, kind, body)
 
-    def load_snapshot(self) -> str | None:
-        """Return the newest snapshot, from which `load` goes on; None if there is none."""
-        _, body = self._newest_snapshot()
-        return body
-
-    async def prune(self, before_s: float) -> int:
-        """Drop facts from before a time [s since 1970] that the newest snapshot stands for; return how many.
-
-        `load` gives the same before and after.  Raises StoreError.
-        """
-        return await asyncio.to_thread(self._prune, before_s)
-
-    def _prune(self, before_s: float) -> int:
-        seq, _ = self._newest_snapshot()
-        old = delete(schema.journal).where(schema.journal.c.seq < seq, schema.journal.c.at_s < before_s)
-        with writing(self._engine) as connection:
-            return connection.execute(old).rowcount
-
-    def _newest_snapshot(self) -> tuple[int, str | None]:
-        newest = (
-            select(schema.snapshots.c.seq, schema.snapshots.c.body).order_by(schema.snapshots.c.seq.desc()).limit(1)
-        )
+    def reaches_back_s(self) -> float:
+        """Return the earliest time [s since 1970] that can be replayed; -inf while no fact was dropped."""
+        snapshots, facts = schema.snapshots.c, schema.journal.c
         with reading(self._engine) as connection:
-            row = connection.execute(newest).first()
-        return (0, None) if row is None else (row.seq, row.body)
+            first = connection.scalar(select(func.min(facts.seq)))
+            oldest = connection.execute(select(snapshots.seq, snapshots.at_s).order_by(snapshots.seq).limit(1)).first()
+        # Facts are numbered from 1, and every number but a snapshot's is a fact's.
+        return -inf if oldest is None or first == 1 else float(oldest.at_s)
+
+    def _start(self, by_s: float) -> _Start:
+        snapshots = schema.snapshots.c
+        newest = select(snapshots.seq, snapshots.body).where(snapshots.at_s <= by_s).order_by(snapshots.seq.desc())
+        with reading(self._engine) as connection:
+            row = connection.execute(newest.limit(1)).first()
+        if row is not None:
+            return _Start(row.seq, row.body)
+        if (since_s := self.reaches_back_s()) > by_s:
+            raise StoreError(f"the journal reaches back to {since_s:.0f} s since 1970 only: older facts were dropped")
+        return _Start(0, None)
 
     async def _commit_queued(self) -> StoreError | None:
         try:
@@ -164,17 +189,30 @@ class SqlJournal:
                 if facts:
                     rows = [{"seq": f.seq, "at_s": f.event.at_s, "kind": f.kind, "body": f.body} for f in facts]
                     connection.execute(insert(schema.journal), rows)
-                    project(connection, [(f.seq, f.event) for f in facts])
+                    chronicle.keep(connection, rows)
+                    transactions.project(connection, [(f.seq, f.event) for f in facts])
                 if snapshots:
-                    newest = snapshots[-1]
-                    connection.execute(delete(schema.snapshots))
-                    connection.execute(insert(schema.snapshots).values(seq=newest.seq, body=newest.body))
+                    connection.execute(
+                        insert(schema.snapshots), [{"seq": s.seq, "at_s": s.at_s, "body": s.body} for s in snapshots]
+                    )
+                    _prune(connection, snapshots[-1].at_s - self._keep_s)
             self._written = new[-1].seq
 
     def _refuse_other_writers(self, connection: Connection) -> None:
         end = connection.scalar(select(func.max(schema.journal.c.seq)))
         if end is not None and end > self._written:
             raise StoreError(f"fact {end} was written by another process: a journal has one writer")
+
+
+def _prune(connection: Connection, before_s: float) -> None:
+    """Drop facts and snapshots that no replay from ``before_s`` [s since 1970] on needs, the oldest first."""
+    snapshots, facts = schema.snapshots, schema.journal
+    base = connection.scalar(select(func.max(snapshots.c.seq)).where(snapshots.c.at_s <= before_s))
+    first = connection.scalar(select(func.min(facts.c.seq)))
+    if base is None or first is None:
+        return
+    connection.execute(delete(snapshots).where(snapshots.c.seq < base))
+    connection.execute(delete(facts).where(facts.c.seq < min(base, first + PRUNED_FACTS)))
 
 
 def _decode(seq: int, kind: str, body: str) -> Event:

@@ -35,9 +35,23 @@ CREATE TABLE readings (
 CREATE INDEX readings_by_time ON readings (evse, at_s)
 """
 
+# No version wrote snapshots while they had no time.
+_CHRONICLE = """
+DROP TABLE snapshots;
+CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, body TEXT NOT NULL);
+CREATE TABLE chronicle (
+    seq BIGINT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL
+);
+INSERT INTO chronicle SELECT seq, at_s, kind, body FROM journal WHERE kind IN (
+    'StationBooted', 'StationOnline', 'StationOffline', 'Plugged', 'TransactionStarted', 'TransactionEnded',
+    'FaultRaised', 'FaultCleared', 'OperatorOrder'
+)
+"""
+
 MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, tuple(_TABLES.split(";"))),
     (2, ("CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",)),
+    (3, tuple(_CHRONICLE.split(";"))),
 )
 """(number, statements) of each step, in order."""
 
@@ -54,8 +68,24 @@ journal = Table(
 )
 """Every fact, in the order in which the controller applied it."""
 
-snapshots = Table("snapshots", _metadata, Column("seq", BigInteger, primary_key=True), Column("body", Text))
-"""The newest state that stands for all facts up to ``seq``."""
+snapshots = Table(
+    "snapshots",
+    _metadata,
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_s", Double),
+    Column("body", Text),
+)
+"""States, each standing for all facts up to its ``seq``."""
+
+chronicle = Table(
+    "chronicle",
+    _metadata,
+    Column("seq", BigInteger, primary_key=True),
+    Column("at_s", Double),
+    Column("kind", Text),
+    Column("body", Text),
+)
+"""The facts of `chronicle.KEPT`, each with its number in the journal; outlives the journal's own rows."""
 
 transactions = Table(
     "transactions",

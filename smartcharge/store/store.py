@@ -8,8 +8,9 @@ from typing import Self
 from sqlalchemy import Engine
 
 from smartcharge.errors import StoreError
+from smartcharge.store.chronicle import SqlChronicle
 from smartcharge.store.engine import connect
-from smartcharge.store.journal import SqlJournal
+from smartcharge.store.journal import KEEP_S, SqlJournal
 from smartcharge.store.ledger import SqlLedger
 from smartcharge.store.schema import upgrade
 from smartcharge.store.transactions import History
@@ -18,11 +19,12 @@ from smartcharge.store.transactions import History
 class Store:
     """An open database; as an async context manager it writes what is queued and closes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, keep_s: float = KEEP_S) -> None:
         """Bring the schema up to date and take up what is there; raises StoreError."""
         upgrade(engine)
         self._engine = engine
-        self.journal = SqlJournal(engine)
+        self.journal = SqlJournal(engine, keep_s)
+        self.chronicle = SqlChronicle(engine)
         self.ledger = SqlLedger(engine)
         self.history = History(engine)
 
@@ -44,15 +46,15 @@ class Store:
         await self.close()
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, keep_s: float = KEEP_S) -> Store:
     """Open the database at a URL, creating or upgrading it: ``sqlite:///site.db``, ``sqlite://`` for memory.
 
-    Blocks while it does.  Raises StoreError in one sentence: not a database, written by a newer version,
-    held by another process, disk full, folder missing.
+    The journal reaches back ``keep_s`` [s] or more.  Blocks while it opens.  Raises StoreError in one sentence: not
+    a database, written by a newer version, held by another process, disk full, folder missing.
     """
     engine = connect(url)
     try:
-        return Store(engine)
+        return Store(engine, keep_s)
     except StoreError:
         engine.dispose()
         raise

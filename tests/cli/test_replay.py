@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcharge.cli import memory
+from smartcharge.config import load
 from smartcharge.control.state import State
+from smartcharge.controller import replay
 from smartcharge.events import CircuitMetered, Event, FaultRaised, LimitSet, Metered, NeedStated, OperatorOrder
 from smartcharge.model import CircuitId, EvseId, Phases
 from smartcharge.store import open_store
@@ -73,6 +75,19 @@ class TestTheState:
         assert "HighTemperature" in local.out
         assert "works" not in local.out
         assert local.out != typed("replay", journal, site_file).out
+
+    def test_of_a_time_that_was_dropped_is_refused(self, typed: Typed, journal: Path, site_file: Path) -> None:
+        async def shorten() -> None:
+            async with open_store(f"sqlite:///{journal}", keep_s=0.0) as store:
+                site = load(site_file).site
+                store.journal.snapshot(replay(store.journal.resume(site), store.journal.load()))
+
+        whole = typed("replay", journal, site_file)
+        asyncio.run(shorten())
+        assert typed("replay", journal, site_file) == whole, "a snapshot changes nothing of what is known"
+        said = typed("replay", journal, site_file, "--until", "2023-11-14T23:14:45")
+        assert said.code == 2
+        assert "reaches back to 2023-11-14 23:14:50 only" in said.err
 
     def test_of_an_empty_journal_is_nothing(self, typed: Typed, journal: Path, site_file: Path) -> None:
         said = typed("replay", journal, site_file, "--until", "2000-01-01")

@@ -35,6 +35,7 @@ from smartcharge.events import (
     Unanswered,
 )
 from smartcharge.model import CircuitId, EvseId, Phases, Site, StationId
+from smartcharge.store.codec import decode_state, encode_state
 from solvers.problem import Outcome, Problem, Schedule
 from solvers.verify import refute
 from tests.builders import (
@@ -231,6 +232,20 @@ class TestReplayIsTruth:
         at = int(cut * len(world.events))
         again = fold(fold(site, world.events[:at]), world.events[at:])
         assert again == world.state
+        assert np.array_equal(again.topology.coupling, world.state.topology.coupling)
+
+    @settings(max_examples=25)
+    @given(SITES, stories(least=5), SHARES)
+    def test_a_state_written_down_at_any_cut_goes_on_to_the_same_state(
+        self, site: Site, story: list[Step], cut: float
+    ) -> None:
+        world = busy(site)
+        world.run(story)
+        at = int(cut * len(world.events))
+        written = encode_state(fold(site, world.events[:at]))
+        again = fold(decode_state(written, site), world.events[at:])
+        assert again == world.state
+        assert list(again.evses) == list(world.state.evses)
         assert np.array_equal(again.topology.coupling, world.state.topology.coupling)
 
     @settings(max_examples=25)

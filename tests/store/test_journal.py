@@ -4,21 +4,26 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from math import isnan
+from dataclasses import replace
+from math import inf, isnan
 from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 
+from smartcharge.control.state import State, apply
+from smartcharge.controller import replay
 from smartcharge.errors import StoreError
-from smartcharge.events import Event, NeedStated, TransactionStarted
+from smartcharge.events import Event, FaultRaised, NeedStated, StationOnline, TransactionStarted, Watched
 from smartcharge.model import EvseId
-from smartcharge.store import Store, open_store
+from smartcharge.store import Store, open_store, schema
 from smartcharge.store import journal as journal_module
+from tests.builders import row_of
 
 
 def started(transaction_id: str = "1", meter_wh: float | None = None) -> TransactionStarted:
@@ -68,7 +73,6 @@ class TestWhatIsFlushedStays:
             async with open_store(url) as store:
                 await store.journal.flush()
                 assert list(store.journal.load()) == []
-                assert store.journal.load_snapshot() is None
 
         asyncio.run(scenario())
 
@@ -317,96 +321,170 @@ class TestNothingIsLostWhenACommitFails:
         asyncio.run(scenario())
 
 
+SITE = row_of(1)
+EVSE = SITE.evses[0].id
+
+
+def wish(number: int) -> NeedStated:
+    """A fact that the state of `SITE` shows."""
+    return NeedStated(at_s=float(number), evse=EVSE, priority=number)
+
+
+def wished(state: State) -> tuple[float, int | None]:
+    need = state.evses[EVSE].need
+    return state.at_s, None if need is None else need.priority
+
+
+async def short_journal(store: Store, count: int, snapshots: AbstractSet[int]) -> State:
+    """Write facts 0, 1, ... with a snapshot behind some of them; return the state that they lead to."""
+    state = State.initial(SITE)
+    for number in range(count):
+        store.journal.append(wish(number))
+        state = apply(state, wish(number))
+        if number in snapshots:
+            store.journal.snapshot(state)
+            await store.journal.flush()
+    await store.journal.flush()
+    return state
+
+
 class TestSnapshotsBoundTheJournal:
-    def test_load_goes_on_from_the_newest(self, url: str) -> None:
+    def test_a_start_goes_on_from_the_newest(self, url: str) -> None:
         async def scenario() -> None:
             async with open_store(url) as store:
-                store.journal.append(need(0))
-                store.journal.snapshot("sum=0")
-                store.journal.append(need(1))
-                store.journal.snapshot("sum=1")
-                store.journal.append(need(2))
-                assert store.journal.load_snapshot() is None
+                assert store.journal.resume(SITE) == State.initial(SITE)
+                state = await short_journal(store, 5, {1, 3})
+                assert wished(store.journal.resume(SITE)) == (3.0, 3)
+                assert numbers(store) == [4]
+                assert replay(store.journal.resume(SITE), store.journal.load()) == state
+
+        asyncio.run(scenario())
+
+    def test_what_was_not_flushed_is_no_snapshot(self, url: str) -> None:
+        async def scenario() -> None:
+            async with open_store(url) as store:
+                store.journal.append(wish(0))
+                store.journal.snapshot(apply(State.initial(SITE), wish(0)))
+                assert store.journal.resume(SITE) == State.initial(SITE)
                 await store.journal.flush()
-                assert store.journal.load_snapshot() == "sum=1"
-                assert numbers(store) == [2]
+                assert wished(store.journal.resume(SITE)) == (0.0, 0)
+
+        asyncio.run(scenario())
+
+    def test_it_can_be_replayed_to_any_time_it_reaches_back_to(self, url: str) -> None:
+        async def scenario() -> None:
+            async with open_store(url, keep_s=4.0) as store:
+                await short_journal(store, 10, {1, 3, 5, 8})
+                assert store.journal.reaches_back_s() == 3.0, "8 less 4 needs the state of 3"
+                for by_s, since in ((3.0, 3), (4.9, 3), (5.0, 5), (99.0, 8)):
+                    assert wished(store.journal.resume(SITE, by_s))[1] == since
+                    assert [f.priority for f in store.journal.load(by_s) if isinstance(f, NeedStated)] == list(
+                        range(since + 1, 10)
+                    )
+                for ask in (store.journal.resume, lambda _, by_s: list(store.journal.load(by_s))):
+                    with pytest.raises(StoreError, match="reaches back to 3 s since 1970 only"):
+                        ask(SITE, 2.9)
+
+        asyncio.run(scenario())
+
+    def test_a_long_journal_gets_shorter_step_by_step(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal_module, "PRUNED_FACTS", 3)
+
+        def first(store: Store) -> int | None:
+            with store._engine.connect() as connection:
+                number: int | None = connection.scalar(select(func.min(schema.journal.c.seq)))
+                return number
+
+        async def scenario() -> None:
+            async with open_store(url, keep_s=0.0) as store:
+                state = await short_journal(store, 8, {7})
+                assert first(store) == 4
+                store.journal.snapshot(state)
+                await store.journal.flush()
+                assert first(store) == 7
+                assert replay(store.journal.resume(SITE), store.journal.load()) == state
 
         asyncio.run(scenario())
 
     @given(
-        priorities=st.lists(st.integers(0, 9), max_size=30),
-        snapshots=st.sets(st.integers(0, 29)),
-        flushes=st.sets(st.integers(0, 29)),
-        before=st.integers(0, 31),
+        count=st.integers(0, 25),
+        snapshots=st.sets(st.integers(0, 24)),
+        keep_s=st.floats(0.0, 30.0),
     )
     @settings(max_examples=40, deadline=None)
     def test_the_fold_is_the_same_with_snapshots_and_without(
-        self, priorities: list[int], snapshots: set[int], flushes: set[int], before: int
+        self, count: int, snapshots: set[int], keep_s: float
     ) -> None:
-        def fold(state: str, fact: Event) -> str:
-            assert isinstance(fact, NeedStated)
-            return f"{state}{fact.priority}"
-
         async def scenario() -> None:
-            async with open_store("sqlite://") as store:
-                state = ""
-                for index, priority in enumerate(priorities):
-                    fact = need(priority, at_s=float(index))
-                    store.journal.append(fact)
-                    state = fold(state, fact)
-                    if index in snapshots:
-                        store.journal.snapshot(state)
-                    if index in flushes:
-                        await store.journal.flush()
-                await store.journal.flush()
-                await store.journal.prune(float(before))
-                replayed = store.journal.load_snapshot() or ""
-                for written in store.journal.load():
-                    replayed = fold(replayed, written)
-                assert replayed == state
-
-        asyncio.run(scenario())
-
-    def test_only_old_facts_behind_a_snapshot_are_dropped(self, url: str) -> None:
-        async def scenario() -> None:
-            async with open_store(url) as store:
-                for number in range(4):
-                    store.journal.append(need(number))
-                await store.journal.flush()
-                assert await store.journal.prune(100.0) == 0
-                store.journal.snapshot("four")
-                store.journal.append(need(4))
-                await store.journal.flush()
-                assert await store.journal.prune(2.0) == 2
-                assert await store.journal.prune(100.0) == 2
-                assert numbers(store) == [4]
+            async with open_store("sqlite://", keep_s=keep_s) as store:
+                state = await short_journal(store, count, snapshots)
+                for by_s in {inf, max(store.journal.reaches_back_s(), -1.0)}:
+                    assert replay(store.journal.resume(SITE, by_s), store.journal.load(by_s)) == state
 
         asyncio.run(scenario())
 
     def test_numbers_go_on_where_everything_was_dropped(self, file_url: str) -> None:
-        async def empty() -> None:
-            async with open_store(file_url) as store:
-                for number in range(5):
-                    store.journal.append(need(number))
-                store.journal.snapshot("five")
+        async def go_on(first: int) -> None:
+            async with open_store(file_url, keep_s=0.0) as store:
+                state = replay(store.journal.resume(SITE), store.journal.load())
+                assert wished(state) == ((0.0, None) if first == 0 else (first - 1.0, first - 1))
+                for number in range(first, first + 5):
+                    store.journal.append(wish(number))
+                    state = apply(state, wish(number))
+                store.journal.snapshot(state)
                 await store.journal.flush()
-                assert await store.journal.prune(100.0) == 5
+                assert numbers(store) == []
 
-        async def go_on() -> None:
+        for first in (0, 5, 10):
+            asyncio.run(go_on(first))
+
+    def test_one_is_due_after_so_many_facts_also_over_a_restart(
+        self, file_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal_module, "SNAPSHOT_FACTS", 4)
+
+        async def scenario(*, is_due: bool) -> None:
             async with open_store(file_url) as store:
-                store.journal.append(need(5))
-                await store.journal.flush()
-                assert store.journal.load_snapshot() == "five"
-                assert numbers(store) == [5]
+                await short_journal(store, 2, set())
+                assert store.journal.is_snapshot_due is is_due
 
-        asyncio.run(empty())
-        asyncio.run(go_on())
+        asyncio.run(scenario(is_due=False))
+        asyncio.run(scenario(is_due=True))
 
-    def test_text_that_no_column_holds_is_refused(self, url: str) -> None:
+        async def taken() -> None:
+            async with open_store(file_url) as store:
+                store.journal.snapshot(State.initial(SITE))
+                assert not store.journal.is_snapshot_due
+
+        asyncio.run(taken())
+
+    def test_a_state_that_cannot_be_written_is_refused(self, url: str) -> None:
         async def scenario() -> None:
             async with open_store(url) as store:
-                with pytest.raises(StoreError, match="ASCII"):
-                    store.journal.snapshot("\ud800")
+                with pytest.raises(StoreError, match="the state cannot be written down"):
+                    store.journal.snapshot(replace(State.initial(SITE), peak_w=1j))  # type: ignore[arg-type]
                 assert store.journal.queued == 0
+
+        asyncio.run(scenario())
+
+
+class TestTheChronicleOutlivesTheJournal:
+    def test_facts_about_availability_stay_when_the_journal_drops_them(self, url: str) -> None:
+        kept: list[Event] = [
+            StationOnline(at_s=0.0, station=SITE.stations[0].id),
+            TransactionStarted(at_s=1.0, evse=EVSE, transaction_id="t", meter_wh=5.0),
+            FaultRaised(at_s=2.0, evse=EVSE, code="GroundFailure"),
+            Watched(at_s=3.0, since_s=0.0),
+        ]
+
+        async def scenario() -> None:
+            async with open_store(url, keep_s=0.0) as store:
+                for event in (kept[0], wish(0), kept[1], wish(1), kept[2], wish(2), kept[3]):
+                    store.journal.append(event)
+                store.journal.snapshot(replace(State.initial(SITE), at_s=9.0))
+                await store.journal.flush()
+                assert list(store.journal.load(99.0)) == []
+                assert await store.chronicle.facts() == list(zip((1, 3, 5, 7), kept, strict=True))
+                assert await store.chronicle.facts(2.0) == list(zip((1, 3), kept, strict=False))
 
         asyncio.run(scenario())

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from smartcharge.controller import replay
 from smartcharge.events import Metered, TransactionStarted
 from smartcharge.model import EvseId, StationId
 from smartcharge.store import open_store
+from tests.store.killed_snapshots import KEEP_S, SITE, folded
 
 WRITER = Path(__file__).with_name("killed_writer.py")
+ROOT = Path(__file__).resolve().parent.parent.parent
 ROUNDS = 6
 
 
@@ -59,3 +62,31 @@ class TestKillAtAnyMoment:
                 metered = [fact for fact in facts if isinstance(fact, Metered) and fact.evse == evse]
                 assert await store.history.readings(evse, 0.0, float("inf")) == metered
             return len(facts) - 1
+
+
+class TestKillBetweenSnapshots:
+    def test_a_start_from_a_snapshot_is_the_fold_of_everything(self, file_url: str) -> None:
+        promised = 0
+        for seed in range(ROUNDS):
+            patience = random.Random(seed).randint(20, 80)
+            command = [sys.executable, "-m", "tests.store.killed_snapshots", file_url, str(seed)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+                assert writer.stdout is not None
+                lines = [writer.stdout.readline() for _ in range(patience)]
+                writer.kill()
+                lines += writer.stdout.readlines()
+            assert writer.returncode == -9
+            promised = max(promised, *(int(line) for line in lines if line.endswith("\n")))
+            asyncio.run(self.check(file_url, promised))
+
+    async def check(self, url: str, promised: int) -> None:
+        async with open_store(url) as store:
+            journal = store.journal
+            known = replay(journal.resume(SITE), journal.load())
+            last = int(known.at_s)
+            assert last >= promised
+            assert known == folded(last)
+            since_s = journal.reaches_back_s()
+            assert since_s <= last - KEEP_S, "it reaches back as far as it should"
+            assert since_s > 0.0 or last < 2.0 * KEEP_S, "facts are dropped"
+            assert replay(journal.resume(SITE, since_s), journal.load(since_s)) == known

@@ -121,5 +121,5 @@ class TestStrict:
         event = Commanded(
             at_s=0.0, command_id=1, evse=EvseId("A"), kind=ProfileKind.DEFAULT, limit_a=1j, expires_s=None  # type: ignore[arg-type]
         )  # fmt: skip
-        with pytest.raises(StoreError, match=r"Commanded.*complex has no JSON form"):
+        with pytest.raises(StoreError, match=r"Commanded.*complex is not JSON serializable"):
             encode(event)

@@ -1,0 +1,42 @@
+"""A state taken up again on the site as its file describes it now."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from smartcharge.control import beliefs
+from smartcharge.control.evse import EvseState
+from smartcharge.control.state import State
+from smartcharge.control.topology import Topology
+from smartcharge.model import EvseId, StationId
+
+
+def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
+    """Return what was learnt, for the circuits, stations and EVSEs that the site has now.
+
+    ``changed`` are the stations that the site file describes otherwise than when it was learnt: what
+    they were told was told to other hardware, so they count as after a reboot (I4).
+    """
+    fresh = State.initial(learnt.site)
+    evses = {name: _evse(learnt, fresh, name, changed) for name in fresh.evses}
+    used = {n: e.session.vehicle.phases_used for n, e in evses.items() if e.session is not None}
+    circuits = {circuit.id for circuit in learnt.site.circuits}
+    return replace(
+        learnt,
+        evses=evses,
+        stations={**fresh.stations, **{n: s for n, s in learnt.stations.items() if n in fresh.stations}},
+        grid_limits={key: limit for key, limit in learnt.grid_limits.items() if key[1] in circuits},
+        meters={name: meter for name, meter in learnt.meters.items() if name in circuits},
+        topology=Topology.of(learnt.site, {n: count for n, count in used.items() if count is not None}),
+    )
+
+
+def _evse(learnt: State, fresh: State, name: EvseId, changed: AbstractSet[StationId]) -> EvseState:
+    unheard = fresh.evses[name]
+    known = learnt.evses.get(name)
+    if known is None:
+        return unheard
+    if unheard.evse.station not in changed:
+        return replace(known, evse=unheard.evse)
+    return beliefs.rebooted(replace(known, evse=unheard.evse), learnt.station_of[name])
