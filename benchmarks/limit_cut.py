@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.figures import Row, spread
 from smartcharge.clock import now_s
-from smartcharge.config.settings import OcppSettings, Settings, StoreSettings
+from smartcharge.config import OcppSettings, Settings, StoreSettings
 from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, LimitLifted, LimitSet, ProfileKind
 from smartcharge.model import (

@@ -59,6 +59,16 @@ class StationOffline(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StationHeld(Happening):
+    """A station that the site file does not have asks to be served; foreign words are quoted and cut short."""
+
+    identity: str
+    address: str
+    vendor: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirmwareReported(Happening):
     """A station told how far a firmware update is (OCPP FirmwareStatusNotification)."""
 
@@ -291,6 +301,7 @@ Event: TypeAlias = (
     | StationLearnt
     | StationOnline
     | StationOffline
+    | StationHeld
     | FirmwareReported
     | LogReported
     | SecurityReported

@@ -197,8 +197,8 @@ class Station:
     control: Control = Control.OCPP
     rating_a: float | None = None
     """Rating [A per phase] of the supply that its EVSEs share; None where each has its own."""
-    password: str | None = field(default=None, repr=False)
-    """OCPP security profile 1 Basic password; None accepts any station of this identity."""
+    secret: str | None = field(default=None, repr=False)
+    """Hash of the Basic password (OCPP security profiles 1 and 2); None accepts any station of this identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

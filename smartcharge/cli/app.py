@@ -14,6 +14,7 @@ from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
 from smartcharge.cli.replay import replay
 from smartcharge.cli.run import run
+from smartcharge.cli.secret import secret
 from smartcharge.cli.simulate import simulate
 from smartcharge.config import site_schema
 from smartcharge.errors import SmartChargeError
@@ -21,8 +22,8 @@ from smartcharge.errors import SmartChargeError
 _STORY = """Share one grid connection among many charging cars, never over the limit.
 
 Write down your site once (see sites/README.md), let **check** prove that it is safe even if this program dies,
-**simulate** recorded or generated days on it, then **run** it: charging stations connect over OCPP 1.6 or
-2.0.1, meters and the grid operator's limits come in over MQTT, charging profiles go out. Every fact is written to a
+**simulate** recorded or generated days on it, then **run** it: charging stations connect over OCPP 1.6, 2.0.1
+or 2.1, meters and the grid operator's limits come in over MQTT, charging profiles go out. Every fact is written to a
 journal, and **replay** folds that journal to the very state the controller had.
 
 New here? **smartcharge demo** shows all of it in a minute.
@@ -61,6 +62,7 @@ app.command()(simulate)
 app.command()(run)
 app.command()(replay)
 app.command()(demo)
+app.command()(secret)
 
 
 @app.command()

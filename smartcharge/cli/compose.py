@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from smartcharge.cli.log import Narrator
 from smartcharge.config import OcppSettings, Settings
 from smartcharge.controller import Controller
-from smartcharge.csms.server import Csms
+from smartcharge.csms.server import Csms, Options
 from smartcharge.model import Control
 from smartcharge.mqtt.room import MqttRoom
 from smartcharge.ports import Charger, Observer
@@ -30,7 +30,7 @@ async def serve(settings: Settings, say: Say) -> None:
     if is_ocpp:
         await _require_port(settings.ocpp)
     async with open_store(settings.store.url, 86400.0 * settings.store.keep_days) as store, _asked_to_stop() as stopped:
-        csms = Csms(settings.site, store.ledger, settings.ocpp.host, settings.ocpp.port) if is_ocpp else None
+        csms = _csms(settings, store) if is_ocpp else None
         controller = _controller(settings, store, csms)
         running = asyncio.create_task(controller.run(), name="controller")
         try:
@@ -43,6 +43,14 @@ async def serve(settings: Settings, say: Say) -> None:
             with suppress(asyncio.CancelledError):
                 await running
     say("stopped")
+
+
+def _csms(settings: Settings, store: Store) -> Csms:
+    ocpp = settings.ocpp
+    options = Options(
+        ssl=ocpp.tls_context(), security_profile=ocpp.security_profile, holds_unknown=ocpp.unknown == "hold"
+    )
+    return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 
 
 def _controller(settings: Settings, store: Store, csms: Csms | None) -> Controller:
@@ -65,7 +73,8 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
     open_ones = sum(session.transaction_id is not None for session in sessions)
     say(f"site: {settings.site.name}: {len(settings.site.evses)} EVSEs, {open_ones} open transactions go on")
     if csms is not None:
-        say(f"ocpp: ws://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
+        scheme = "wss" if settings.ocpp.is_encrypted else "ws"
+        say(f"ocpp: {scheme}://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
     if settings.mqtt is not None:
         say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
 

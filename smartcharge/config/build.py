@@ -7,9 +7,10 @@ from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Load, loads
-from smartcharge.config.keys import CircuitKeys, MeterKeys, MqttKeys, SiteFile, StationKeys
-from smartcharge.config.secrets import mqtt_password, station_password
-from smartcharge.config.settings import OcppSettings, Settings, StoreSettings
+from smartcharge.config.keys import CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.secrets import mqtt_password, station_secret
+from smartcharge.config.settings import Settings, StoreSettings
+from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import (
     Circuit,
     CircuitId,
@@ -37,7 +38,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
     return Settings(
         site=_site(file, folder),
         mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
-        ocpp=OcppSettings(**file.ocpp.model_dump()),
+        ocpp=_ocpp(file.ocpp, folder),
         store=StoreSettings(**file.store.model_dump()),
     )
 
@@ -108,7 +109,7 @@ def _station(keys: StationKeys, turn: int, voltage_v: float, folder: Path) -> St
         evses=evses,
         control=Control(keys.control),
         rating_a=keys.rating_a,
-        password=station_password(keys, name, folder),
+        secret=station_secret(keys, name, folder),
     )
 
 
@@ -144,6 +145,16 @@ def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
         tls_ca=_file(keys.tls_ca, folder),
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
+    )
+
+
+def _ocpp(keys: OcppKeys, folder: Path) -> OcppSettings:
+    plain = keys.model_dump(exclude={"tls_cert", "tls_key", "tls_client_ca"})
+    return OcppSettings(
+        **plain,
+        tls_cert=_file(keys.tls_cert, folder),
+        tls_key=_file(keys.tls_key, folder),
+        tls_client_ca=_file(keys.tls_client_ca, folder),
     )
 
 

@@ -9,8 +9,8 @@ from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, StationKeys
-from smartcharge.config.secrets import mqtt_password, station_password
+from smartcharge.config.keys import CircuitKeys, OcppKeys, StationKeys
+from smartcharge.config.secrets import mqtt_password, station_secret
 from smartcharge.errors import ConfigError
 
 _NOMINAL = 0.05
@@ -27,6 +27,27 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
         yield from _station(f"stations[{i}]", station, draft)
         yield from _loads(f"stations[{i}]", station)
     yield from _secrets(draft, folder)
+    if draft.ocpp is not None:
+        yield from _security(draft.ocpp, draft, folder)
+
+
+def _security(ocpp: OcppKeys, draft: Draft, folder: Path) -> Iterator[Fault]:
+    """Yield what the security profile needs and is not there, or is there and not needed."""
+    needed = {"tls_cert": 2, "tls_client_ca": 3}
+    for key, profile in needed.items():
+        if getattr(ocpp, key) is None and ocpp.security_profile >= profile:
+            yield Fault(f"ocpp.{key}", f"is missing: security profile {ocpp.security_profile} needs it")
+    for key in ("tls_cert", "tls_key", "tls_client_ca"):
+        name = getattr(ocpp, key)
+        if name is not None and ocpp.security_profile < needed.get(key, 2):
+            yield Fault(f"ocpp.{key}", f"is not used with security profile {ocpp.security_profile}")
+        elif name is not None and not (folder / name).is_file():
+            yield Fault(f"ocpp.{key}", f"there is no file {folder / name}")
+    if ocpp.security_profile in (1, 2):
+        for i, station in draft.stations.items():
+            if station.control == "ocpp" and station.password_file is None:
+                reason = f"is missing: security profile {ocpp.security_profile} needs it"
+                yield Fault(f"stations[{i}].password_file", reason)
 
 
 def _tree(draft: Draft) -> Iterator[Fault]:
@@ -142,7 +163,7 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
             yield from _readable(f"mqtt.{key}", partial(mqtt_password, mqtt, folder))
     for i, station in draft.stations.items():
         for name in station.ids:
-            yield from _readable(f"stations[{i}].password_file", partial(station_password, station, name, folder))
+            yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))
 
 
 def _readable(path: str, read: Callable[[], str | None]) -> Iterator[Fault]:

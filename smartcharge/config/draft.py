@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from smartcharge.config.keys import CircuitKeys, Keys, LoadKeys, MqttKeys, SiteFile, StationKeys
+from smartcharge.config.keys import CircuitKeys, Keys, LoadKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
 
 _Table = TypeVar("_Table", bound=Keys)
 
@@ -39,6 +39,7 @@ class Draft:
     stations: Mapping[int, StationKeys]
     mqtt: MqttKeys | None
     has_mqtt: bool
+    ocpp: OcppKeys | None
     circuit_ids: frozenset[str]
     """Ids of all circuits, also of those with an error: a child of such a one is not an orphan."""
 
@@ -52,6 +53,7 @@ class Draft:
             stations=_sound(StationKeys, raw.get("stations")),
             mqtt=_sound(MqttKeys, [raw.get("mqtt")]).get(0),
             has_mqtt="mqtt" in raw,
+            ocpp=_sound(OcppKeys, [raw.get("ocpp", {})]).get(0),
             circuit_ids=frozenset(name for name in named if isinstance(name, str)),
         )
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smartcharge.config.settings import OcppSettings, StoreSettings
+from smartcharge.config.settings import StoreSettings
 from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
+from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import Money, Phases, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
@@ -135,6 +136,17 @@ class OcppKeys(Keys):
     """Address to listen on; `0.0.0.0` is every IPv4 network of this machine."""
     port: Port = _OCPP.port
     """TCP port to listen on."""
+    security_profile: Annotated[int, Field(ge=0, le=3)] = _OCPP.security_profile
+    """OCPP security: 0 nothing, or the password of a station that has one; 1 password; 2 TLS and password; 3 TLS and \
+client certificate."""
+    unknown: Literal["refuse", "hold"] = _OCPP.unknown
+    """What becomes of a station that this file does not have: refused, or told to wait and shown to the operator."""
+    tls_cert: str | None = None
+    """PEM file of this server's certificate with its chain (profiles 2 and 3), relative to the site file."""
+    tls_key: str | None = None
+    """PEM file of the key of `tls_cert`, where it is not in the same file."""
+    tls_client_ca: str | None = None
+    """PEM file of the authority that signs the stations' certificates (profile 3); each names its station's id."""
 
 
 class StoreKeys(Keys):
@@ -236,7 +248,8 @@ class StationKeys(LoadKeys):
     rating_a: Positive | None = None
     """Rating per phase of the supply that the EVSEs of one station share; none where each has its own."""
     password_file: str | None = None
-    """File that holds the OCPP Basic password, relative to the site file; `{id}` in it is the station's id."""
+    """File with the hash of the OCPP Basic password, relative to the site file; `{id}` in it is the station's id. \
+`smartcharge secret` makes it."""
     evses: Annotated[list[EvseKeys], Field(min_length=1)] | None = None
     """Its EVSEs; one that is as the station says if not given."""
 

@@ -1,4 +1,4 @@
-"""Passwords stand in files or in the environment, never in a site file."""
+"""Passwords, or their hashes, stand in files or in the environment, never in a site file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from smartcharge.config.keys import MqttKeys, StationKeys
+from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
 
@@ -19,11 +20,15 @@ def mqtt_password(keys: MqttKeys, folder: Path) -> str | None:
     return None if keys.password_file is None else _read(folder / keys.password_file)
 
 
-def station_password(keys: StationKeys, station: str, folder: Path) -> str | None:
-    """Return the password of a station, None if it needs none; raises ConfigError if it cannot be had."""
+def station_secret(keys: StationKeys, station: str, folder: Path) -> str | None:
+    """Return the hash of a station's password, None if it needs none; raises ConfigError if it cannot be had."""
     if keys.password_file is None:
         return None
-    return _read(folder / keys.password_file.replace("{id}", station))
+    path = folder / keys.password_file.replace("{id}", station)
+    secret = _read(path)
+    if not is_secret(secret):
+        raise ConfigError(f"{path} holds no hash of a password; `smartcharge secret` makes one")
+    return secret
 
 
 def _read(path: Path) -> str:

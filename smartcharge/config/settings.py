@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import Site
 from smartcharge.mqtt.settings import MqttSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OcppSettings:
-    """Where stations connect to."""
-
-    host: str = "0.0.0.0"  # noqa: S104 - stations are other machines, on whichever network the installer chose
-    port: int = 9000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from smartcharge.events import (
     Rejected,
     SecurityReported,
     StationBooted,
+    StationHeld,
     StationLearnt,
     StationOffline,
     StationOnline,
@@ -123,7 +124,7 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return replace(state, grid_limits=kept)
         case PricesSet():
             return replace(state, prices=event)
-        case FirmwareReported() | LogReported() | SecurityReported() | Watched():
+        case StationHeld() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
             return state  # facts for people: no limit follows from them
         case _:
             return _evse(state, event) if event.evse in state.evses else state

@@ -57,6 +57,9 @@ from smartcharge.csms.schemas import (
 MAX_FRAME = 64 * 1024
 """Default bound on a frame [characters]; a 2.0.1 NotifyReport of a large station stays below it."""
 
+MAX_DEPTH = 16
+"""Default bound on the nesting of a frame; OCPP's own messages stay below 10."""
+
 _NO_ID = "-1"
 _MAX_ID = 255
 _REMEMBERED_CALLS = 64
@@ -399,7 +402,18 @@ def _parse(frame: str) -> object:
         raise _NotRpcError("nested too deeply") from None
     except ValueError as error:
         raise _NotRpcError(f"not JSON: {error}") from None
+    if _is_deep(parsed):
+        raise _NotRpcError("nested too deeply")
     return parsed
+
+
+def _is_deep(parsed: object) -> bool:
+    level = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [v for x in level if isinstance(x, dict | list) for v in (x.values() if isinstance(x, dict) else x)]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,36 +1,27 @@
 """The OCPP server: 1.6J, 2.0.1 and 2.1 on one port, chosen by the WebSocket subprotocol.
 
-Who is admitted, by what its handshake asks for:
-
-=============================================  ====
-a path that does not end in a station's id     404
-a wrong or missing Basic password              401
-no subprotocol of ours, or none at all         400
-an id whose other connection is alive          409
-=============================================  ====
+Who is admitted is judged in `admission`; an id whose other connection is alive is refused with 409.
+A connection that went dead gives way to a new one of the same station once it leaves a ping unanswered.
 
 OCPP-J 1.6 (3.2) would rather complete the handshake and close at once when no subprotocol fits; the
-HTTP answer says why, which such a close cannot.  A connection that went dead gives way to a new one
-of the same station once it leaves a ping unanswered.
+HTTP answer says why, which such a close cannot.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from websockets.asyncio.server import serve
 from websockets.typing import Subprotocol
 
 from smartcharge.clock import now_s
+from smartcharge.csms.admission import Admission, Handshake
 from smartcharge.csms.dialect import Dialect, Memory
+from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.station import Link
@@ -38,8 +29,8 @@ from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
 from smartcharge.errors import Unreachable
-from smartcharge.events import Unanswered
-from smartcharge.model import Control, Site, Station, StationId
+from smartcharge.events import SecurityReported, Unanswered
+from smartcharge.model import Control, Site, StationId
 
 if TYPE_CHECKING:
     import ssl
@@ -64,13 +55,21 @@ class Options:
     """What of the server rarely differs from site to site."""
 
     ssl: ssl.SSLContext | None = None
-    """For wss:// (OCPP security profile 2); with client certificates required, profile 3."""
+    """For wss:// (OCPP security profiles 2 and 3)."""
+    security_profile: int = 0
+    """3 wants a client certificate that names the station; below, one that has a secret must know its password."""
+    holds_unknown: bool = False
+    """Whether strangers wait for approval instead of being refused."""
     ping_interval_s: float | None = 20.0
     """WebSocket pings find dead connections; None sends none, as in simulated time, which jumps."""
     max_frame: int = MAX_FRAME
     """Largest message that is read [characters]; a larger one is answered with an error."""
     max_transport: int = 1 << 20
     """Largest message that is received at all [bytes]; a larger one ends the connection (1009)."""
+    max_queue: int = 16
+    """Messages of one station that wait to be handled; then its connection is not read."""
+    handshake_s: float = 10.0
+    """How long a connection may take to be opened."""
 
 
 class Csms:
@@ -87,6 +86,10 @@ class Csms:
         self._stations = {s.id: s for s in site.stations if s.control is Control.OCPP}
         self._station_of = {evse.id: s.id for s in self._stations.values() for evse in s.evses}
         self._memories = {s.id: Memory(station=s, timing=site.timing) for s in self._stations.values()}
+        self._admission = Admission(
+            self._stations, security_profile=self._options.security_profile, holds_unknown=self._options.holds_unknown
+        )
+        self._held = 0
         self._links: dict[StationId, Link] = {}
         self._unsent: asyncio.Queue[Event] = asyncio.Queue()
         self._ready = asyncio.Event()
@@ -141,6 +144,8 @@ class Csms:
                 process_request=self._admit,
                 compression=None,
                 max_size=options.max_transport,
+                max_queue=options.max_queue,
+                open_timeout=options.handshake_s,
                 ping_interval=options.ping_interval_s,
                 logger=quiet,
             ) as server:
@@ -171,7 +176,11 @@ class Csms:
         """Serve one connection that was admitted."""
         assert self._emit is not None
         assert ws.request is not None
-        station = self._stations[_identity(ws.request.path)]
+        hand = _handshake(ws, ws.request)
+        station = self._stations.get(hand.identity)
+        if station is None:
+            await self._hold(ws, hand)
+            return
         if station.id in self._links:  # two came at once
             await ws.close(1008, "another connection of this station is open")
             return
@@ -184,6 +193,18 @@ class Csms:
         finally:
             del self._links[station.id]
 
+    async def _hold(self, ws: ServerConnection, hand: Handshake) -> None:
+        """Let a stranger wait, if there is room."""
+        assert self._emit is not None
+        if self._held >= MAX_HELD:
+            await ws.close(1013, "too many wait for approval")
+            return
+        self._held += 1
+        try:
+            await hold(ws, hand.identity, hand.address, self._emit)
+        finally:
+            self._held -= 1
+
     def _dialect(self, ws: ServerConnection, memory: Memory) -> Dialect:
         match Version(ws.subprotocol):
             case Version.V16:
@@ -195,42 +216,40 @@ class Csms:
 
     async def _admit(self, ws: ServerConnection, request: HttpRequest) -> Response | None:
         """Return why a handshake is refused, or None to admit it."""
-        name = _identity(request.path)
-        station = self._stations.get(name)
-        if station is None:
-            logger.warning("unknown station %s refused", clip(name))
-            return ws.respond(HTTPStatus.NOT_FOUND, "no such station\n")
-        if not _is_authorised(station, request.headers.get("Authorization", "")):
-            logger.warning("%s: refused: wrong or missing password", station.id)
-            response = ws.respond(HTTPStatus.UNAUTHORIZED, "wrong or missing password\n")
-            response.headers["WWW-Authenticate"] = 'Basic realm="smartcharge"'
+        hand = _handshake(ws, request)
+        denial = await self._admission.judge(hand, now_s())
+        if denial is not None:
+            logger.warning("%s at %s refused: %s", clip(hand.identity), hand.address, denial.reason)
+            await self._alarm(hand, denial.kind)
+            response = ws.respond(denial.status, denial.answer + "\n")
+            if denial.status is HTTPStatus.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = 'Basic realm="smartcharge"'
             return response
-        offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-        if not {text.strip() for text in offered.split(",")} & {version.value for version in Version}:
-            logger.warning("%s: refused: offers the subprotocols %s", station.id, clip(offered))
-            return ws.respond(HTTPStatus.BAD_REQUEST, "offer the WebSocket subprotocol ocpp2.1, ocpp2.0.1 or ocpp1.6\n")
-        link = self._links.get(station.id)
+        link = self._links.get(hand.identity)
         if link is not None and await link.is_alive():
-            logger.warning("%s: refused: its other connection is alive", station.id)
+            logger.warning("%s at %s refused: its other connection is alive", hand.identity, hand.address)
+            await self._alarm(hand, "SecondConnection")
             return ws.respond(HTTPStatus.CONFLICT, "another connection of this station is alive\n")
         if link is not None:
             await link.drop()
         return None
 
+    async def _alarm(self, hand: Handshake, kind: str) -> None:
+        """Tell of what concerns the security of a station of this site."""
+        assert self._emit is not None
+        if kind:
+            told = SecurityReported(at_s=now_s(), station=hand.identity, kind=kind, detail=f"from {hand.address}")
+            await self._emit(told)
 
-def _identity(path: str) -> StationId:
-    """Return the station id at the end of a path such as ``/ocpp/DE*123``."""
-    return StationId(unquote(path.partition("?")[0].rpartition("/")[2]))
 
-
-def _is_authorised(station: Station, authorization: str) -> bool:
-    """Tell whether a handshake carries the station's id and password (OCPP security profile 1)."""
-    if station.password is None:
-        return True
-    scheme, _, credentials = authorization.partition(" ")
-    try:
-        given = base64.b64decode(credentials.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    expected = f"{station.id}:{station.password}".encode()
-    return scheme.lower() == "basic" and hmac.compare_digest(given, expected)
+def _handshake(ws: ServerConnection, request: HttpRequest) -> Handshake:
+    offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    tls = ws.transport.get_extra_info("ssl_object")
+    address = ws.remote_address
+    return Handshake(
+        address="" if address is None else str(address[0]),
+        path=request.path,
+        authorization=",".join(request.headers.get_all("Authorization")),
+        protocols=tuple(text.strip() for text in offered.split(",")),
+        certificate=None if tls is None else tls.getpeercert(),
+    )

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from smartcharge.clock import now_s
 from smartcharge.csms.dialect import CannotHandle
+from smartcharge.csms.pace import Pace
 from smartcharge.csms.requests import ReadSettings, Request, SetProfile, refusal
 from smartcharge.csms.rpc import (
     CallReceived,
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 
 SILENT_HEARTBEATS = 2.5
 """A station that says nothing for this many heartbeat intervals is gone."""
+COMPLAIN_S = 1.0
+"""A station that sends rubbish fills one line of the log in this time, not one for each message."""
 PING_S = 3.0
 """How long a connection may take to prove that it lives when the same station connects anew."""
 
@@ -106,6 +109,9 @@ class Link:
         self._spoke = asyncio.Event()
         self._calling = asyncio.Lock()
         self._reply: asyncio.Future[Reply] | None = None
+        self._pace = Pace(now_s())
+        self._complained_s = -COMPLAIN_S
+        self._unsaid = 0
         self._is_online = False
         self._is_closed = False
 
@@ -184,6 +190,8 @@ class Link:
             except ConnectionClosed:
                 return f"connection closed ({self._ws.close_code})"
             await self._receive(frame)
+            if (wait_s := self._pace.wait_s(now_s())) > 0.0:
+                await asyncio.sleep(wait_s)
 
     async def _receive(self, frame: str | bytes) -> None:
         match self._session.receive(frame):
@@ -198,12 +206,21 @@ class Link:
                 if self._reply is not None and not self._reply.done():
                     self._reply.set_result(reply)
             case Malformed(reason=reason, reply=answer):
-                logger.warning("%s: %s", self.station.id, clip(reason, 200))
+                self._complain(reason)
                 if answer is not None:
                     await self._send(answer)
             case unexpected:
                 assert_never(unexpected)
         self._spoke.set()
+
+    def _complain(self, reason: str) -> None:
+        """Log what is wrong with a message, unless much is wrong at once."""
+        if now_s() - self._complained_s < COMPLAIN_S:
+            self._unsaid += 1
+            return
+        before = f" (and {self._unsaid} more before it)" if self._unsaid else ""
+        logger.warning("%s: %s%s", self.station.id, clip(reason, 200), before)
+        self._complained_s, self._unsaid = now_s(), 0
 
     async def _answer(self, call: CallReceived) -> None:
         """Handle a call; what is billed is stored before it is acknowledged (I8)."""
@@ -216,7 +233,7 @@ class Link:
             for event in answer.events:
                 await self._emit(event)
         except CannotHandle as error:
-            logger.warning("%s: %s: %s", self.station.id, call.action, error)
+            self._complain(f"{call.action}: {error}")
             frame = self._session.refuse(call, error.code, str(error))
         except StoreError as error:
             logger.error("%s: %s is not acknowledged: %s", self.station.id, call.action, error)  # noqa: TRY400 - no traceback

@@ -64,7 +64,7 @@ class SimulatedStation:
         self._meter_interval_s = self.options.meter_interval_s
         self._world = world
         self._dialect: Dialect = Station16(self) if version is Version.V16 else Station201(self)
-        endpoint = Endpoint(url=url, station=station.id, version=version, password=station.password)
+        endpoint = Endpoint(url=url, station=station.id, version=version, password=self.options.password)
         self.link = Link(
             endpoint, self.options.patience, self._dialect.handles, on_open=self._opened, on_call=self._dialect.answer
         )

@@ -47,6 +47,8 @@ class StationOptions:
     """Whether currents are told phase by phase; else the highest."""
     resumes_after_power_loss: bool = False
     """Whether a transaction goes on after a power loss; else it ends with PowerLoss, and another begins."""
+    password: str | None = None
+    """Its OCPP Basic password, if it has one."""
     vendor: str = "smartcharge"
     model: str = "simulated"
     firmware: str = "1"

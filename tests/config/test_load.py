@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from smartcharge.config import OcppSettings, Settings, StoreSettings, load
+from smartcharge.csms.secrets import make_secret
 from smartcharge.errors import ConfigError
 from smartcharge.model import Control, Meter, Money, Phases, Rotation, Staleness, Timing, Transformer, Wiring
 
@@ -131,16 +132,17 @@ class TestStations:
 
 class TestSecrets:
     def test_are_read_from_files_beside_the_site_file(self, tmp_path: Path) -> None:
-        (tmp_path / "a.key").write_text("sesame\n")
+        secret = make_secret("open sesame, please")
+        (tmp_path / "a.key").write_text(secret + "\n")
         (tmp_path / "broker.key").write_text("hush\n")
         mqtt = "[mqtt]\nusername = 'u'\npassword_file = 'broker.key'\n"
         keyed = BOX.replace('"box"', '"a"') + "password_file = '{id}.key'\n"
         settings = settled(tmp_path, SITE, mqtt, MAIN, keyed)
-        assert settings.site.stations[0].password == "sesame"
+        assert settings.site.stations[0].secret == secret
         assert settings.mqtt is not None
         assert settings.mqtt.password == "hush"
         assert "hush" not in repr(settings)
-        assert "sesame" not in repr(settings)
+        assert secret not in repr(settings)
 
     def test_or_from_the_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SITE_BROKER", "hush")
@@ -156,6 +158,34 @@ class TestSecrets:
         assert lines[0] == "mqtt.password_env: the environment variable SITE_BROKER is not set"
         assert lines[1].startswith(f"stations[0].password_file: {tmp_path / 'a.key'} cannot be read: ")
         assert lines[2] == f"stations[0].password_file: {tmp_path / 'b.key'} is empty"
+
+    def test_a_password_that_is_not_hashed_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.key").write_text("sesame\n")
+        keyed = BOX.replace('"box"', '"a"') + "password_file = '{id}.key'\n"
+        (line,) = report(tmp_path, SITE, MAIN, keyed)
+        assert "holds no hash of a password" in line
+        assert "sesame" not in line
+
+
+class TestSecurityProfile:
+    @pytest.mark.parametrize(
+        ("ocpp", "expected"),
+        [
+            ("security_profile = 4", ["ocpp.security_profile: should be less than or equal to 3, not 4"]),
+            ("security_profile = 1", ["stations[0].password_file: is missing: security profile 1 needs it"]),
+            ("security_profile = 3", ["ocpp.tls_cert: is missing", "ocpp.tls_client_ca: is missing"]),
+            ("tls_cert = 'a.pem'", ["ocpp.tls_cert: is not used with security profile 0"]),
+            (
+                "security_profile = 3\ntls_cert = 'a'\ntls_client_ca = 'b'",
+                ["ocpp.tls_cert: there is no", "ocpp.tls_cl"],
+            ),
+            ("unknown = 'maybe'", ["ocpp.unknown: should be 'refuse' or 'hold', not 'maybe'"]),
+        ],
+    )
+    def test_what_it_needs_is_there_and_nothing_else(self, tmp_path: Path, ocpp: str, expected: list[str]) -> None:
+        lines = report(tmp_path, SITE, f"[ocpp]\n{ocpp}\n", MAIN, BOX)
+        assert len(lines) == len(expected)
+        assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
 
 
 class TestOneReport:

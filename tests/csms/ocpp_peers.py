@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from smartcharge.clock import now_s
 from smartcharge.csms.dialect import Memory
+from smartcharge.csms.secrets import make_secret
 from smartcharge.csms.server import Csms, Options
 from smartcharge.errors import StoreError
 from smartcharge.events import Commanded, Event, ProfileKind
@@ -60,7 +61,8 @@ def evse(name: EvseId, number: int, wiring: Wiring = Wiring.THREE_PHASE, **chang
 
 def station(*evses: Evse, password: str | None = None) -> Station:
     evses = evses or (evse(AC, 1), evse(AC2, 2, Wiring.ONE_PHASE))
-    return Station(id=STATION, circuit=CircuitId("main"), evses=evses, password=password)
+    secret = None if password is None else make_secret(password)
+    return Station(id=STATION, circuit=CircuitId("main"), evses=evses, secret=secret)
 
 
 def site(only: Station | None = None) -> Site:

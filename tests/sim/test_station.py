@@ -100,7 +100,7 @@ class TestBoot:
             credentials = request.headers["Authorization"].removeprefix("Basic ")
             assert base64.b64decode(credentials) == b"S/1:secret"
 
-        play(version, act, at=site(password="secret"))
+        play(version, act, options=StationOptions(password="secret"))
 
 
 @BOTH
