@@ -54,7 +54,7 @@ def accepting(version: Version) -> dict[str, Any]:
         "StatusNotification": {},
         "MeterValues": {},
     }
-    if version is Version.V201:
+    if version is not Version.V16:
         return {**common, "Authorize": {"idTokenInfo": {"status": "Accepted"}}, "TransactionEvent": {}}
     accepted = {"idTagInfo": {"status": "Accepted"}}
     start = {**accepted, "transactionId": 41}
