@@ -50,7 +50,7 @@ class TestOnTheSameSite:
 
     def test_no_password_is_written(self) -> None:
         one = place()
-        secret = replace(one, stations=tuple(replace(s, password="hush") for s in one.stations))
+        secret = replace(one, stations=tuple(replace(s, secret="hush") for s in one.stations))
         written = encode_state(known(secret))
         assert "hush" not in written
         assert decode_state(written, one) == known(one)
