@@ -7,121 +7,53 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from enum import Enum
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from smartcharge.cli import simulate_options as options
 from smartcharge.cli.cars import Cars, generated_cars, recorded_cars
 from smartcharge.cli.check import require_budget
-from smartcharge.cli.console import REFUSED, LogLevel, answers, remarks, writable
+from smartcharge.cli.console import REFUSED, LogLevel, answers, remarks
+from smartcharge.cli.simulate_options import Unknown
 from smartcharge.cli.tables import shown
-from smartcharge.config import load, with_capacity
+from smartcharge.config import Settings, load, with_capacity
 from smartcharge.sim import report
+from smartcharge.sim.assumptions import Assumptions, Needs, Pilots
 from smartcharge.sim.campaign import Campaign, OnSample, check_targets, play, summary
-from smartcharge.sim.generator import Kind
-from smartcharge.sim.runner import UNCONTROLLED, Run, Transport
+from smartcharge.sim.cars import Battery
+from smartcharge.sim.recordings import Visit
+from smartcharge.sim.runner import Run, Transport
 from smartcharge.sim.scenario import Scenario, load_scenario
-from solvers import SOLVERS
-
-POLICIES: Final = (*SOLVERS, UNCONTROLLED)
-DEFAULT_POLICIES: Final = ("optimal", "equal", "edf", "llf", "round-robin", UNCONTROLLED)
-
-
-class Unknown(Enum):
-    """What to do with visits to EVSEs that the site does not have."""
-
-    ERROR = "error"
-    SKIP = "skip"
-
-
-def _known_policies(names: list[str] | None) -> list[str]:
-    chosen = list(dict.fromkeys(names or DEFAULT_POLICIES))
-    for name in chosen:
-        if name not in POLICIES:
-            raise typer.BadParameter(f"there is no policy {name!r}; choose from {', '.join(POLICIES)}")
-    return chosen
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a date such as 2019-03-01") from error
-
-
-_CARS, _RUN, _OUT = "Which cars", "How", "What comes out"
 
 
 def simulate(  # noqa: PLR0913 - one parameter an option
     *,
-    site: Annotated[Path, typer.Argument(metavar="SITE", help="Site file (TOML).")],
-    recording: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Recorded sessions, see docs/recordings.md.", rich_help_panel=_CARS),
-    ] = None,
-    kind: Annotated[
-        Kind | None, typer.Option("--generate", help="Generated days instead, by the habits of.", rich_help_panel=_CARS)
-    ] = None,
-    start: Annotated[
-        date | None,
-        typer.Option(
-            parser=_day,
-            metavar="DATE",
-            help="First day (unless said: the first with a visit).",
-            show_default=False,
-            rich_help_panel=_CARS,
-        ),
-    ] = None,
-    days: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many days (unless said: up to 7, generated 1).", rich_help_panel=_CARS),
-    ] = None,
-    unknown: Annotated[
-        Unknown, typer.Option(help="Visits to EVSEs that the site does not have.", rich_help_panel=_CARS)
-    ] = Unknown.ERROR,
-    seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=_CARS)] = 0,
-    is_ideal: Annotated[
-        bool, typer.Option("--ideal", help="Batteries that take full power to the end.", rich_help_panel=_CARS)
-    ] = False,
-    policies: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--policy",
-            metavar="NAME",
-            callback=_known_policies,
-            show_default=False,
-            rich_help_panel=_RUN,
-            help=f"Repeatable: {', '.join(POLICIES)} (unless said: {', '.join(DEFAULT_POLICIES)}).",
-        ),
-    ] = None,
-    transport: Annotated[
-        Transport, typer.Option(help="Real OCPP and MQTT on loopback, or function calls.", rich_help_panel=_RUN)
-    ] = Transport.OCPP,
-    capacity_w: Annotated[
-        float | None, typer.Option(min=0.0, help="As if the grid connection had only this power.", rich_help_panel=_RUN)
-    ] = None,
-    faults: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Scenario (TOML): grid limits, faults.", rich_help_panel=_RUN)
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Policies at a time (unless said: one a CPU).", rich_help_panel=_RUN)
-    ] = None,
-    json_out: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="OUT", callback=writable, help="Write the figures.", rich_help_panel=_OUT),
-    ] = None,
-    html_out: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="OUT.html", callback=writable, help="Write plots.", rich_help_panel=_OUT),
-    ] = None,
-    log_level: Annotated[
-        LogLevel, typer.Option(help="From here on, to stderr.", rich_help_panel=_OUT)
-    ] = LogLevel.ERROR,
+    site: options.Site,
+    recording: options.Recording = None,
+    kind: options.Generate = None,
+    start: options.Start = None,
+    days: options.Days = None,
+    until_empty: options.UntilEmpty = False,
+    unknown: options.UnknownPlaces = Unknown.ERROR,
+    seed: options.Seed = 0,
+    needs: options.DriversNeeds = Needs.RECORDED,
+    longest_stay_h: options.LongestStay = None,
+    battery: options.Batteries = Battery.TWO_STAGE,
+    pilots: options.StationPilots = Pilots.SITE,
+    is_uninterrupted: options.Uninterrupted = False,
+    capacity_w: options.Capacity = None,
+    faults: options.Faults = None,
+    policies: options.Policies = None,
+    transport: options.Way = Transport.OCPP,
+    jobs: options.Jobs = None,
+    json_out: options.JsonOut = None,
+    html_out: options.HtmlOut = None,
+    log_level: options.Log = LogLevel.ERROR,
 ) -> None:
     """Let recorded or generated cars charge at a site, in simulated time, under one policy after the other.
 
@@ -132,10 +64,11 @@ def simulate(  # noqa: PLR0913 - one parameter an option
 
     Example: `smartcharge simulate sites/depot.toml --generate depot --transport direct --policy optimal --policy edf`
     """
-    settings = load(site)
-    if capacity_w is not None:
-        settings = replace(settings, site=with_capacity(settings.site, capacity_w))
-    require_budget(settings.site)
+    assumptions = Assumptions(
+        needs=needs, battery=battery, pilots=pilots, is_uninterrupted=is_uninterrupted,
+        longest_stay_s=inf if longest_stay_h is None else 3600.0 * longest_stay_h,
+    )  # fmt: skip
+    settings = _settings(site, assumptions, capacity_w)
     scenario = Scenario() if faults is None else load_scenario(faults)
     check_targets(scenario, settings.site)
     if (recording is None) == (kind is None):
@@ -146,9 +79,11 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         assert kind is not None
         cars = generated_cars(kind, settings.site, start=start, days=days, seed=seed)
     assert policies is not None
+    visits = assumptions.visits(cars.visits)
     run = Run(
-        settings=settings, policy=policies[0], visits=cars.visits, start_s=cars.start_s, end_s=cars.end_s,
-        scenario=scenario, transport=transport, is_ideal=is_ideal, seed=seed,
+        settings=settings, policy=policies[0], visits=visits, start_s=cars.start_s,
+        end_s=_end_s(cars, visits) if until_empty else cars.end_s, scenario=scenario, transport=transport,
+        assumptions=assumptions, seed=seed,
     )  # fmt: skip
     campaign = _campaign(run, policies, cars, jobs=jobs or os.cpu_count() or 1, log_level=log_level)
     _write(campaign, json_out, html_out)
@@ -157,6 +92,21 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         console.print(part, highlight=False)
     if campaign.has_violations:
         raise typer.Exit(REFUSED)
+
+
+def _settings(path: Path, assumptions: Assumptions, capacity_w: float | None) -> Settings:
+    """Return the settings of a site that is safe as it is assumed to be."""
+    settings = load(path)
+    site = assumptions.site(settings.site)
+    if capacity_w is not None:
+        site = with_capacity(site, capacity_w)
+    require_budget(site)
+    return replace(settings, site=site)
+
+
+def _end_s(cars: Cars, visits: Sequence[Visit]) -> float:
+    """Return when the last car has left, but not before the last day is over [s since 1970]."""
+    return max(cars.end_s, max(visit.depart_s for visit in visits) + 1.0)
 
 
 def _campaign(run: Run, policies: Sequence[str], cars: Cars, *, jobs: int, log_level: LogLevel) -> Campaign:

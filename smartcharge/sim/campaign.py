@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from smartcharge.errors import ConfigError, SmartChargeError
 from smartcharge.model import Site
+from smartcharge.sim.assumptions import Assumptions
 from smartcharge.sim.result import Result
 from smartcharge.sim.runner import UNCONTROLLED, Run, simulate
 from smartcharge.sim.scenario import Scenario
@@ -187,9 +188,20 @@ def summary(campaign: Campaign) -> dict[str, Any]:
         "start_s": run.start_s,
         "end_s": run.end_s,
         "transport": run.transport.value,
+        "assumptions": _assumptions(run.assumptions),
         "seed": run.seed,
         "currency": run.settings.site.money.currency,
         "notes": list(campaign.notes),
+    }
+
+
+def _assumptions(made: Assumptions) -> dict[str, Any]:
+    return {
+        "needs": made.needs.value,
+        "battery": made.battery.value,
+        "pilots": made.pilots.value,
+        "longest_stay_s": made.longest_stay_s if made.longest_stay_s < inf else None,
+        "uninterrupted": made.is_uninterrupted,
     }
 
 
@@ -205,6 +217,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "violations": len(result.violations),
         "solve_s": solve_figures(result),
         "wall_s": result.wall_s,
+        "pauses": result.pauses,
         "worst_loading": result.worst_loading,
         "limit_drop_to_compliance_s": list(result.limit_drop_to_compliance_s),
         "plans": len(result.solve_s),

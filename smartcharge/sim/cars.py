@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import accumulate, pairwise
 from math import expm1, inf, isclose, log1p
 from operator import itemgetter
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Self
 from smartcharge.model import Evse, Wiring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smartcharge.sim.recordings import Visit
 
 TAPER_SOC = 0.8
@@ -29,8 +32,22 @@ MIN_A = 6.0
 """Lowest current a control pilot can offer (IEC 61851-1 table A.8); below it a car pauses."""
 CAPACITY_WH = 52_000.0
 """Battery of a car of which nothing is known [Wh]: the median of 197 battery-electric cars in open-ev-data (2021)."""
+CAPACITIES_WH = (8e3, 24e3, 40e3, 60e3, 85e3, 100e3)
+"""Batteries that a tight fit chooses from [Wh]: those of acnportal's `batt_cap_fn`."""
 SNAP_S = 1e-6
 """A corner nearer than this counts as reached: below it lies the rounding of POSIX seconds."""
+
+
+class Battery(Enum):
+    """What is made of a recorded energy where the recording does not tell the power."""
+
+    TWO_STAGE = "two-stage"
+    """Full power to `TAPER_SOC`, then ever less; a common size, and full in the end where the stay allows."""
+    TIGHT = "tight"
+    """Full power to `TAPER_SOC`, then linearly to nothing; the smallest that takes the energy in the stay, from the
+    highest state of charge from which it does (Linear2StageBattery and `batt_cap_fn` of acnportal)."""
+    IDEAL = "ideal"
+    """Full power to the last watt-hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +101,8 @@ class Car:
     """From plug to the first draw [s]."""
     response_s: float = 0.0
     """From a new offer to following it [s]; IEC 61851-1 allows 5 s."""
+    sleeps: bool = False
+    """Whether it takes no more once it was paused, until it is plugged in again."""
     corners: tuple[tuple[float, float], ...] = field(init=False, repr=False, compare=False)
     """The acceptance over energy taken since plugged in: (Wh, W)."""
 
@@ -188,34 +207,73 @@ class Car:
         return total_s
 
 
-def recorded(visit: Visit, evse: Evse, *, is_ideal: bool = False) -> Car:
+def recorded(visit: Visit, evse: Evse, *, battery: Battery = Battery.TWO_STAGE) -> Car:
     """Return a car that would have taken what was recorded, at this EVSE, within its stay.
 
-    A recording tells the energy but not the battery.  Without a power series the battery is two-stage and
-    ends full, unless its taper would not have let it take the recorded energy in the recorded stay: then
-    the car left before it was full, and its state of charge at departure is lowered until it fits.
+    A recording tells the energy but not the battery.  A power series is followed, unless the battery is to be
+    ideal; without one the battery is what `battery` makes of the energy and the stay.
     """
-    phases = visit.phases or 3
     min_a = 0.0 if evse.wiring is Wiring.DC else MIN_A
-    if visit.power_series is not None and not is_ideal:
-        return replace(_following(visit.power_series, visit.energy_wh), phases=phases, min_a=min_a)
+    return replace(_of_battery(visit, evse, battery), phases=visit.phases or 3, min_a=min_a)
+
+
+def _of_battery(visit: Visit, evse: Evse, battery: Battery) -> Car:
+    if visit.power_series is not None and battery is not Battery.IDEAL:
+        return _following(visit.power_series, visit.energy_wh)
+    phases = visit.phases or 3
     ideal = Car.ideal(energy_wh=visit.energy_wh, max_w=visit.max_w or inf, phases=phases)
     max_w = min(visit.max_w or inf, evse.max_a * ideal.watts_per_amp(evse))
-    if is_ideal:
-        return replace(Car.ideal(energy_wh=visit.energy_wh, max_w=max_w, phases=phases), min_a=min_a)
-    stay_s = visit.depart_s - visit.arrive_s
+    match battery:
+        case Battery.IDEAL:
+            return Car.ideal(energy_wh=visit.energy_wh, max_w=max_w)
+        case Battery.TWO_STAGE:
+            return _two_stage(visit, max_w)
+        case Battery.TIGHT:
+            return _tight(visit, max_w)
+
+
+def _two_stage(visit: Visit, max_w: float) -> Car:
+    """Return a car that ends full, unless its taper would not have let it take the energy within the stay.
+
+    Then it left before it was full, and its state of charge at departure is lowered until it fits.
+    """
 
     def ending_at(soc: float) -> Car:
-        return Car.two_stage(energy_wh=visit.energy_wh, max_w=max_w, end_soc=soc, phases=phases)
+        return Car.two_stage(energy_wh=visit.energy_wh, max_w=max_w, end_soc=soc)
 
-    low, high = TAPER_SOC, 1.0
-    if ending_at(high).seconds_to_full(max_w) <= stay_s:
-        low = high
+    return ending_at(_highest(lambda soc: _fits(ending_at(soc), max_w, visit), TAPER_SOC, 1.0))
+
+
+def _tight(visit: Visit, max_w: float) -> Car:
+    """Return the car with the smallest battery that fits, begun as full as it may; the largest, empty, if none does."""
+
+    def starting_at(soc: float, capacity_wh: float) -> Car:
+        return Car(
+            energy_wh=visit.energy_wh, capacity_wh=capacity_wh, start_soc=soc,
+            acceptance=((0.0, max_w), (TAPER_SOC, max_w), (1.0, 1e-6 * max_w)),
+        )  # fmt: skip
+
+    largest_wh = max(CAPACITIES_WH[-1], visit.energy_wh)
+    sizes_wh = (*(size_wh for size_wh in CAPACITIES_WH if size_wh >= visit.energy_wh), largest_wh)
+    smallest_wh = next((wh for wh in sizes_wh if _fits(starting_at(0.0, wh), max_w, visit)), largest_wh)
+    fullest = 1.0 - visit.energy_wh / smallest_wh
+    return starting_at(
+        _highest(lambda soc: _fits(starting_at(soc, smallest_wh), max_w, visit), 0.0, fullest), smallest_wh
+    )
+
+
+def _fits(car: Car, max_w: float, visit: Visit) -> bool:
+    return car.seconds_to_full(max_w) <= visit.depart_s - visit.arrive_s
+
+
+def _highest(fits: Callable[[float], bool], low: float, high: float) -> float:
+    """Return the highest state of charge between two that fits, to a millionth; the lower one if none does."""
+    if fits(high):
+        return high
     while high - low > 1e-6:
         middle = (low + high) / 2.0
-        fits = ending_at(middle).seconds_to_full(max_w) <= stay_s
-        low, high = (middle, high) if fits else (low, middle)
-    return replace(ending_at(low), min_a=min_a)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def _following(series: tuple[tuple[float, float], ...], energy_wh: float) -> Car:

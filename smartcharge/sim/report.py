@@ -153,7 +153,7 @@ def _run(campaign: Campaign, made_at: datetime) -> Iterator[str]:
         "cars": campaign.recording,
         "days": f"{_period(campaign)} ({site.timezone})",
         "transport": "OCPP and MQTT on loopback" if run.transport.value == "ocpp" else "function calls",
-        "batteries": "full power to the end" if run.is_ideal else "taper towards full",
+        "assumed": tables.assumed(run.assumptions),
         "seed": str(run.seed),
         "grid limits and faults": f"{len(run.scenario.limits)} and {len(run.scenario.faults)}",
         "machine": machine,

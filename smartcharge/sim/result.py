@@ -50,6 +50,8 @@ class Result:
     """Highest true power through the grid connection [W]."""
     fairness: float
     """Jain's index of the delivered shares: 1 when every session got the same share of its request."""
+    pauses: int
+    """How often a car that charged and wanted more was offered too little to go on."""
     worst_loading: float
     """Highest true current on any line as a share of its rating [A/A]."""
     violations: tuple[Violation, ...]

@@ -13,13 +13,12 @@ from zoneinfo import ZoneInfo
 
 from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
-from smartcharge.events import NeedStated
 from smartcharge.model import NOTHING
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.ports import Observer
 from smartcharge.sim import loop
+from smartcharge.sim.assumptions import Assumptions
 from smartcharge.sim.broker import Broker
-from smartcharge.sim.cars import recorded
 from smartcharge.sim.devices import METER_S, DirectWire, GridOperator, Meters, MqttWire, Wire
 from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.faults import LimitBook, Stage, play
@@ -62,8 +61,8 @@ class Run:
     end_s: float
     scenario: Scenario = field(default_factory=Scenario)
     transport: Transport = Transport.DIRECT
-    is_ideal: bool = False
-    """Whether batteries take their full power to the end instead of tapering."""
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    """What cars are like and what their drivers say; sites and visits are taken as they are given."""
     seed: int = 0
     pace: float | None = None
     """Simulated seconds per real second at most; None is as fast as possible."""
@@ -190,8 +189,9 @@ async def _traffic(run: Run, fleet: Fleet, wire: Wire, world: World) -> list[Ser
         if is_arrival:
             at[visit.session_id] = Served(visit=visit)
             served.append(at[visit.session_id])
-            fleet.plug(visit.evse, recorded(visit, evses[visit.evse], is_ideal=run.is_ideal), visit.session_id)
-            wire.say(_need(visit))
+            fleet.plug(visit.evse, run.assumptions.car(visit, evses[visit.evse]), visit.session_id)
+            if (need := run.assumptions.need(visit, now_s())) is not None:
+                wire.say(need)
         else:
             at[visit.session_id].delivered_wh = fleet.unplug(visit.evse)
     await asyncio.sleep(max(0.0, run.end_s - now_s()))
@@ -208,16 +208,6 @@ def _timetable(run: Run) -> list[tuple[float, bool, Visit]]:
     arrivals = [(visit.arrive_s, True, visit) for visit in visits]
     departures = [(visit.depart_s, False, visit) for visit in visits if visit.depart_s < run.end_s]
     return sorted(arrivals + departures, key=lambda entry: entry[:2])
-
-
-def _need(visit: Visit) -> NeedStated:
-    """Return what the driver says: his own words where the recording has them, else what really happened."""
-    return NeedStated(
-        at_s=now_s(),
-        evse=visit.evse,
-        energy_wh=visit.energy_wh if visit.stated_energy_wh is None else visit.stated_energy_wh,
-        depart_at_s=visit.depart_s if visit.stated_depart_s is None else visit.stated_depart_s,
-    )
 
 
 async def _check_afterwards(stage: Stage, watcher: Watcher) -> None:
@@ -239,6 +229,7 @@ def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s
         cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.peak_w / 1000.0 * money.peak_per_kw,
         peak_w=recorder.peak_w,
         fairness=fairness(shares),
+        pauses=stage.world.pauses,
         worst_loading=record.worst_share,
         violations=tuple(record.violations),
         misbehaviour=(*record.misbehaviour, *record.load_rises),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import inf
 from zoneinfo import ZoneInfo
 
+from smartcharge.sim.assumptions import Assumptions, Needs
 from smartcharge.sim.campaign import Campaign, solve_figures
 from smartcharge.sim.result import Detection, Result
 from smartcharge.sim.runner import UNCONTROLLED
@@ -44,6 +46,22 @@ def share(result: Result) -> str:
     if result.energy_requested_wh <= 0.0:
         return "-"
     return f"{100.0 * result.energy_delivered_wh / result.energy_requested_wh:.1f} %"
+
+
+def assumed(made: Assumptions) -> str:
+    """Return what was assumed, in words."""
+    needs = {
+        Needs.RECORDED: "drivers' words where recorded, else what really happened",
+        Needs.KNOWN: "departure and energy known at plug-in",
+        Needs.STATED: "drivers' words only",
+        Needs.UNSTATED: "departure and energy predicted",
+    }
+    words = [needs[made.needs], f"{made.battery.value} batteries", f"{made.pilots.value} pilots"]
+    if made.longest_stay_s < inf:
+        words.append(f"stays of {made.longest_stay_s / 3600.0:g} h at most")
+    if made.is_uninterrupted:
+        words.append("cars sleep once they are paused")
+    return "; ".join(words)
 
 
 def fault_rows(campaign: Campaign) -> Iterator[tuple[str, ...]]:

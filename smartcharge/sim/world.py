@@ -52,11 +52,13 @@ class _Bay:
     settled_s: float = 0.0
     register_wh: float = 0.0
     due_s: float = inf
+    is_asleep: bool = False
+    """Whether its car was paused and will not wake."""
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def cap_w(self) -> float:
-        return 0.0 if self.car is None else self.car.cap_w(self.evse, self.followed_a)
+        return 0.0 if self.car is None or self.is_asleep else self.car.cap_w(self.evse, self.followed_a)
 
     @property
     def is_full(self) -> bool:
@@ -81,6 +83,8 @@ class World:
         self.wires = Wires(site)
         self.on_due: Callable[[float], None] | None = None
         """Told whenever something will happen by itself earlier than known before."""
+        self.pauses = 0
+        """How often a car that charged and wanted more was offered too little to go on."""
         self._bays = {evse.id: _Bay(evse=evse, index=i, settled_s=start_s) for i, evse in enumerate(site.evses)}
         self._order = tuple(self._bays.values())
         self._loads = {self.wires.circuits.index(circuit): load for circuit, load in (loads or {}).items()}
@@ -105,7 +109,7 @@ class World:
         bay = self._bays[evse]
         if bay.car is not None:
             raise ValueError(f"{evse} is taken")
-        bay.car, bay.taken_wh, bay.settled_s = car, 0.0, self.now_s
+        bay.car, bay.taken_wh, bay.settled_s, bay.is_asleep = car, 0.0, self.now_s, False
         phases = car.phases_at(bay.evse)
         self._per_amp[:, bay.index] = self.wires.per_amp[phases][:, bay.index]
         self._ac_watts_per_amp[bay.index] = phases * bay.evse.voltage_v
@@ -264,8 +268,16 @@ class World:
         """Let the car follow the present offer if it is time to."""
         self._settle(bay)
         if bay.follow_at_s <= self.now_s:
+            did_charge = bay.cap_w > 0.0 and bay.taken_wh > 0.0 and not bay.is_full
             bay.followed_a, bay.follow_at_s = bay.offered_a, inf
+            if did_charge and bay.cap_w <= 0.0:
+                self._pause(bay)
         self._redraw(bay)
+
+    def _pause(self, bay: _Bay) -> None:
+        assert bay.car is not None
+        self.pauses += 1
+        bay.is_asleep = bay.car.sleeps
 
     def _settle(self, bay: _Bay) -> None:
         """Count the energy taken up to now."""

@@ -62,6 +62,36 @@ class TestARun:
         assert "generated home, seed 3" in said.err
         assert "station-silent" in said.out
 
+    def test_assumptions_are_taken_and_reported(self, typed: Typed, site_file: Path, recording: Path) -> None:
+        out, page = recording.with_suffix(".json"), recording.with_suffix(".html")
+        said = typed(
+            "simulate", site_file, "--recording", recording, "--days", "1", "--transport", "direct", "--policy", "llf",
+            "--needs", "known", "--battery", "ideal", "--pilots", "continuous", "--longest-stay-h", "0.5",
+            "--uninterrupted", "--until-empty", "--json", out, "--report", page,
+        )  # fmt: skip
+        assert said.code == 0, said.err
+        found = json.loads(out.read_text())
+        assert found["assumptions"] == {
+            "needs": "known", "battery": "ideal", "pilots": "continuous", "longest_stay_s": 1800.0,
+            "uninterrupted": True,
+        }  # fmt: skip
+        assert "pauses" in found["policies"]["llf"]
+        # Half an hour at 40 A less 4 A of other load: less than is wanted, and no longer stay makes up for it.
+        assert found["policies"]["llf"]["energy_delivered_wh"] < 0.7 * 21_800.0
+        assert "stays of 0.5 h at most; cars sleep" in "".join(ET.parse(page).getroot().itertext())
+
+    def test_until_the_last_car_has_left(self, typed: Typed, site_file: Path, recording: Path) -> None:
+        """A car that comes before midnight and stays beyond it."""
+        recording.write_text(
+            "arrival,departure,energy_wh,evse\n2024-05-06T22:00+02:00,2024-05-07T06:00+02:00,40000,s-1\n"
+        )
+        out = recording.with_suffix(".json")
+        words = ("simulate", site_file, "--recording", recording, "--transport", "direct", "--policy", "greedy")
+        for more, met in (((), 0), (("--until-empty",), 1)):
+            assert typed(*words, "--json", out, *more).code == 0
+            found = json.loads(out.read_text())
+            assert found["policies"]["greedy"]["sessions_met"] == met
+
     def test_over_real_ocpp_and_mqtt_ends_without_a_violation(
         self, typed: Typed, site_file: Path, recording: Path
     ) -> None:

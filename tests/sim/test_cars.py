@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcharge.model import Evse, EvseId, Rotation, StationId, Wiring
-from smartcharge.sim.cars import TAPER_END, TAPER_SOC, Car, recorded
+from smartcharge.sim.cars import TAPER_END, TAPER_SOC, Battery, Car, recorded
 from smartcharge.sim.recordings import Visit
 
 
@@ -140,9 +140,32 @@ class TestRecordedCar:
         assert car.soc(5_000.0) == pytest.approx(1.0)
         assert car.current_a(unit, 32.0) < 32.0  # it began in its taper
 
+    @pytest.mark.parametrize(
+        ("energy_wh", "stay_h", "capacity_wh"), [(5_000.0, 3.0, 8e3), (12_000.0, 9.0, 24e3), (19_790.0, 3.0, 40e3)]
+    )
+    def test_a_tight_one_is_the_smallest_and_needs_the_whole_stay(
+        self, energy_wh: float, stay_h: float, capacity_wh: float
+    ) -> None:
+        unit = evse(Wiring.LINE_TO_LINE, voltage_v=208.0)
+        tight = visit(energy_wh, stay_h * 3600.0, max_w=6_600.0)
+        car = recorded(tight, unit, battery=Battery.TIGHT)
+        assert car.capacity_wh == capacity_wh
+        assert car.seconds_to_full(6_600.0) == pytest.approx(stay_h * 3600.0, rel=5e-3)
+        assert car.start_soc > 0.0
+
+    def test_a_tight_one_is_full_in_the_end_where_the_stay_allows(self) -> None:
+        unit = evse(Wiring.LINE_TO_LINE, voltage_v=208.0)
+        car = recorded(visit(5_000.0, 12 * 3600.0, max_w=6_600.0), unit, battery=Battery.TIGHT)
+        assert (car.capacity_wh, car.soc(5_000.0)) == (8e3, pytest.approx(1.0))
+
+    def test_a_tight_one_that_cannot_take_the_recorded_energy_takes_what_it_can(self) -> None:
+        unit = evse(Wiring.LINE_TO_LINE, voltage_v=208.0)
+        car = recorded(visit(7_000.0, 3600.0, max_w=6_600.0), unit, battery=Battery.TIGHT)
+        assert car.charge(6_600.0, 0.0, 3600.0) == pytest.approx(6_600.0)
+
     def test_an_ideal_one_never_tapers(self) -> None:
         unit = evse()
-        car = recorded(visit(5_000.0, 12 * 3600.0, phases=1), unit, is_ideal=True)
+        car = recorded(visit(5_000.0, 12 * 3600.0, phases=1), unit, battery=Battery.IDEAL)
         assert car.current_a(unit, 32.0, 4_999.0) == 32.0
 
     def test_a_power_series_becomes_its_acceptance(self) -> None:

@@ -375,3 +375,37 @@ class TestLoopDriver:
             return told
 
         assert loop.run(main(), epoch_s=START_S) == pytest.approx([10.0, 15.0, 3615.0], abs=1e-3)
+
+
+class TestPauses:
+    """A car that charged and wanted more was offered too little to go on."""
+
+    def world(self, *, sleeps: bool) -> World:
+        world = World(flat(evse("A")), start_s=START_S)
+        world.plug(EvseId("A"), replace(ideal(energy_wh=30_000.0), sleeps=sleeps))
+        for second, amps in ((0, 0.0), (10, 16.0), (1810, 5.0), (3610, 16.0)):
+            world.advance(START_S + second)
+            world.offer(EvseId("A"), amps)
+        world.advance(START_S + 5410)
+        return world
+
+    def test_are_counted_and_do_no_harm_to_a_car_that_wakes(self) -> None:
+        world = self.world(sleeps=False)
+        assert world.pauses == 1
+        assert world.taken_wh(EvseId("A")) == pytest.approx(16 * 690.0)
+
+    def test_put_a_car_to_sleep_that_does_not_wake_until_the_next_one_is_plugged_in(self) -> None:
+        world = self.world(sleeps=True)
+        assert world.taken_wh(EvseId("A")) == pytest.approx(8 * 690.0)
+        world.unplug(EvseId("A"))
+        world.plug(EvseId("A"), ideal())
+        world.advance(START_S + 5410 + 1800)
+        assert world.taken_wh(EvseId("A")) == pytest.approx(8 * 690.0)
+
+    def test_a_full_car_is_not_paused(self) -> None:
+        world = World(flat(evse("A")), start_s=START_S)
+        world.plug(EvseId("A"), replace(ideal(energy_wh=690.0)))
+        world.offer(EvseId("A"), 16.0)
+        world.advance(START_S + 3600)
+        world.offer(EvseId("A"), 0.0)
+        assert world.pauses == 0
