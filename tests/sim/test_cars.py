@@ -156,7 +156,8 @@ class TestRecordedCar:
     def test_a_tight_one_is_full_in_the_end_where_the_stay_allows(self) -> None:
         unit = evse(Wiring.LINE_TO_LINE, voltage_v=208.0)
         car = recorded(visit(5_000.0, 12 * 3600.0, max_w=6_600.0), unit, battery=Battery.TIGHT)
-        assert (car.capacity_wh, car.soc(5_000.0)) == (8e3, pytest.approx(1.0))
+        assert car.capacity_wh == 8e3
+        assert car.soc(5_000.0) == pytest.approx(1.0)
 
     def test_a_tight_one_that_cannot_take_the_recorded_energy_takes_what_it_can(self) -> None:
         unit = evse(Wiring.LINE_TO_LINE, voltage_v=208.0)
