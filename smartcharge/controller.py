@@ -25,9 +25,12 @@ from smartcharge.events import (
     Accepted,
     CircuitMetered,
     Commanded,
+    ControllerStarted,
     Event,
     LimitSet,
+    LimitsReplaced,
     Metered,
+    SourceHeard,
     StationLearnt,
     StationOffline,
     TransactionEnded,
@@ -39,7 +42,9 @@ from smartcharge.ports import Charger, Journal, Observer, Snapshot, Source
 from solvers.problem import Schedule
 
 _BILLED: Final = (TransactionStarted, TransactionEnded)
-_CALM: Final = (Metered, CircuitMetered, LimitSet, StationLearnt, Accepted, Commanded, Watched)
+_CALM: Final = (
+    Metered, CircuitMetered, LimitSet, LimitsReplaced, SourceHeard, StationLearnt, Accepted, Commanded, Watched
+)  # fmt: skip
 """Facts that may wait for the next turn of the fast loop."""
 RESTART_S: Final = (1.0, 60.0)
 """First and longest pause before a failed source is started again [s]."""
@@ -97,14 +102,15 @@ class Controller:
             self._journal.snapshot(self.state)
         if matters(before, self.state, event):
             self._changed.set()
-        is_news = calls_for_plan(before, event)
+        is_news = calls_for_plan(before, self.state, event)
         if is_news:
             self._replan.set()
         if is_news or not isinstance(event, _CALM):
             self._urgent.set()
 
     async def _forget_connections(self) -> None:
-        """Write down that no station is connected: a controller that starts has spoken to none."""
+        """Write down that nobody is connected: a controller that starts has spoken to no one."""
+        await self.emit(ControllerStarted(at_s=now_s()))
         for name, station in self.state.stations.items():
             if station.online:
                 await self.emit(StationOffline(at_s=now_s(), station=name, reason="controller started"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from smartcharge.model import CircuitId, EvseId, Phases, StationId
+from smartcharge.model import CircuitId, Direction, EvseId, GridLimit, Phases, Scope, StationId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ class NeedStated(Happening):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSet(Happening):
-    """A grid operator limits a circuit; the newest from one source on one circuit replaces its last."""
+    """A grid operator limits a circuit; the newest from one source on one circuit and direction replaces its last."""
 
     source: str
     circuit: CircuitId
@@ -193,7 +193,15 @@ class LimitSet(Happening):
     power_w: float | None = None
     """Total of all phases [W]; with ``current_a`` both hold."""
     valid_until_s: float | None = None
-    """End of validity; None falls under the site's staleness policy for grid limits."""
+    """End of validity; None falls under the site's staleness policy for grid limits, or the source's heartbeat."""
+    scope: Scope = Scope.SITE
+    direction: Direction = Direction.IMPORT
+    start_s: float | None = None
+    priority: int | None = None
+    version: str = ""
+    """What its operator calls it: id and version."""
+    issued_at_s: float | None = None
+    """When it was said, if that may lie back: a broker kept it; None for just now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +210,41 @@ class LimitLifted(Happening):
 
     source: str
     circuit: CircuitId
+    issued_at_s: float | None = None
+    """When it was said, if that may lie back: a broker kept it; None for just now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsReplaced(Happening):
+    """Everything that a grid operator asks for, now and later; it replaces all that the source said before."""
+
+    source: str
+    limits: tuple[GridLimit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceHeard(Happening):
+    """A grid operator gave a sign of life: a heartbeat, or the answer to a poll."""
+
+    source: str
+    skew_s: float | None = None
+    """How far its clock is ahead of ours [s]; None where it does not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailsafeSet(Happening):
+    """A grid operator said what holds while it is not heard (LPC failsafe, OpenADR subscription, OSCP fallback)."""
+
+    source: str
+    power_w: float | None = None
+    """Total of all phases [W]; None leaves what the site file says."""
+    duration_s: float | None = None
+    """Least stay in failsafe; None leaves what the site file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerStarted(Happening):
+    """The controller starts: what it knew of lines to grid operators is of another life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +358,10 @@ Event: TypeAlias = (
     | NeedStated
     | LimitSet
     | LimitLifted
+    | LimitsReplaced
+    | SourceHeard
+    | FailsafeSet
+    | ControllerStarted
     | PricesSet
     | FaultRaised
     | FaultCleared

@@ -243,6 +243,84 @@ class Money:
     """What one hour of earlier delivery is worth [money/(kWh h)]."""
 
 
+class Scope(Enum):
+    """What a grid limit counts."""
+
+    SITE = "site"
+    """Everything that flows through the circuit."""
+    LOADS = "loads"
+    """What the stations below the circuit draw together (section 14a EnWG: controllable loads, not the household)."""
+
+
+class Direction(Enum):
+    """Which way the power goes that a grid limit counts, seen from the site."""
+
+    IMPORT = "import"
+    EXPORT = "export"
+    """Known and shown; it binds nobody, since nothing here feeds the grid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridLimit:
+    """One limit of a grid operator: how much, on what, from when to when."""
+
+    source: str
+    """Who set it, e.g. ``"openadr dso"``."""
+    circuit: CircuitId
+    received_at_s: float
+    current_a: Phases | None = None
+    power_w: float | None = None
+    """Total of all phases [W]; with ``current_a`` both hold."""
+    scope: Scope = Scope.SITE
+    direction: Direction = Direction.IMPORT
+    start_s: float | None = None
+    """None: from its arrival on."""
+    end_s: float | None = None
+    """None: until it is replaced."""
+    priority: int | None = None
+    """Among limits of one source that overlap the lowest number counts (OpenADR); None comes last."""
+    version: str = ""
+    """What its operator calls it: id and version; the same again is the same limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """How slowly a limit that ended lets go: a delay drawn once for each limit, then a ramp up to the rating."""
+
+    delay_s: float = 0.0
+    """Longest delay; the one that is drawn lies between 0 and this."""
+    ramp_s: float = 0.0
+    """How long the rise to the rating of the circuit takes."""
+    seed: str = ""
+    """Tells sites apart, so that they do not return together; the site's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridSource:
+    """Somebody who may limit the site, and what holds while nothing is heard of them (EEBUS LPC, extended)."""
+
+    id: str
+    """Name in facts and records, e.g. ``"lpc dso"``."""
+    circuit: CircuitId
+    """Where the failsafe value holds."""
+    scope: Scope = Scope.SITE
+    failsafe_a: Phases | None = None
+    """Failsafe limit [A] on the lines of the circuit."""
+    failsafe_w: float | None = None
+    """Failsafe limit on the total power [W] (LPC ``failsafeConsumptionActivePowerLimit``)."""
+    heartbeat_s: float | None = 120.0
+    """Silence after which the line counts as lost (LPC: 120 s); None: no heartbeat, a limit lives until its end."""
+    grace_s: float = 120.0
+    """How long a limit is waited for, after the start and after the heartbeat came back (LPC-921: 120 s)."""
+    failsafe_s: float = 7200.0
+    """Least stay in failsafe (LPC ``failsafeDurationMinimum``: 2 to 24 h)."""
+    keeps_schedule: bool = False
+    """Whether limits that were known before the line was lost stay good until they end (OpenADR, OSCP)."""
+    may_go_autonomous: bool = False
+    """Whether silence may free the site in the end, as LPC allows; else the failsafe value holds for ever (I4)."""
+    release: Release = Release()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One location: the tree, the stations on it, and how it is to be run."""
@@ -257,6 +335,8 @@ class Site:
     money: Money = Money()
     grid_limit: Staleness = Staleness(age_s=900.0, hold_s=0.0)
     """Staleness of a grid limit without an end of its own; on expiry the failsafe limit applies."""
+    grid: tuple[GridSource, ...] = ()
+    """Grid operators that must be heard; others may limit the site too, but nobody waits for them."""
     solver: str = "optimal"
     deadband_a: float = 0.5
     """A raise smaller than this [A] is not sent: each profile wears a station's flash."""

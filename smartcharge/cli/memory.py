@@ -22,7 +22,7 @@ def known(state: State) -> dict[str, Any]:
         "at_s": state.at_s,
         "evses": {name: _without(_plain(evse), "evse") for name, evse in state.evses.items()},
         "stations": _plain(state.stations),
-        "grid_limits": [_plain(limit) for limit in state.grid_limits.values()],
+        "sources": {name: _without(_plain(known), "source") for name, known in state.sources.items()},
         "meters": _plain(state.meters),
         "prices": _plain(state.prices),
         "last_command_id": state.last_command_id,

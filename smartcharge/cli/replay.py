@@ -20,6 +20,7 @@ from smartcharge import controller
 from smartcharge.cli.console import REFUSED, answers, writable
 from smartcharge.cli.memory import digest, known
 from smartcharge.config import load
+from smartcharge.control import liveness
 from smartcharge.control.evse import EvseState, believed_a
 from smartcharge.control.state import State
 from smartcharge.errors import ConfigError
@@ -151,12 +152,18 @@ def _measured(evse: EvseState, zone: ZoneInfo) -> str:
 
 
 def _grid_limits(state: State, zone: ZoneInfo) -> Table:
-    table = _table("grid limits", "source", "circuit", "current", "power", "valid until")
-    for limit in state.grid_limits.values():
-        current = "" if limit.current_a is None else _phases(limit.current_a)
-        power = "" if limit.power_w is None else f"{limit.power_w / 1000.0:.1f} kW"
-        until = "not said" if limit.valid_until_s is None else local(limit.valid_until_s, zone)
-        _add(table, limit.source, limit.circuit, current, power, until)
+    table = _table("grid limits", "source", "is", "circuit", "current", "power", "from", "until")
+    for name, then in state.sources.items():
+        known = liveness.at(then, state.at_s)
+        if not known.limits:
+            _add(table, name, known.liveness.value, "", "", "", "", "")
+        for limit in known.limits:
+            current = "" if limit.current_a is None else _phases(limit.current_a)
+            power = "" if limit.power_w is None else f"{limit.power_w / 1000.0:.1f} kW"
+            start, until = (
+                "not said" if t is None else local(t, zone) for t in (limit.start_s or limit.received_at_s, limit.end_s)
+            )
+            _add(table, name, known.liveness.value, limit.circuit, current, power, start, until)
     return table
 
 

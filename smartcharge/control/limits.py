@@ -1,23 +1,23 @@
 """What is allowed: for every line of the site the lowest limit in force, and the source that set it.
 
-A limit that expires gives way to the failsafe limit or stays, whichever is lower: silence never
-loosens (I4).  What the site draws beside the cars is measured where a meter is fresh, held for a
+A grid operator that is lost gives way to the failsafe limit, and what it asked for stays where that is
+lower: silence never loosens (I4).  What the site draws beside the cars is measured where a meter is fresh, held for a
 declared time, and then taken as the worst that the site file declares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smartcharge.control import health
+from smartcharge.control import health, liveness
 from smartcharge.control.evse import EvseState
+from smartcharge.control.liveness import UNSURE, Liveness, SourceState
 from smartcharge.control.state import State
 from smartcharge.control.topology import Row, node_uncontrolled_a
-from smartcharge.events import LimitSet
-from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, Station
+from smartcharge.model import Circuit, CircuitId, Direction, EvseId, GridLimit, Phases, Scope, Station
 from solvers.problem import Floats
 
 
@@ -59,12 +59,15 @@ class _Bound:
     lines_a: Phases | None
     total_a: float | None = None
     """Total power as balanced amperes [A]."""
+    scope: Scope = Scope.SITE
 
-    def on(self, row: Row) -> float:
-        """Return what it allows on a row [A]; infinite where it does not bind."""
+    def on(self, row: Row, other_a: float) -> float:
+        """Return what it allows on a row beside the load that is not ours [A]; infinite where it does not bind."""
         if row.phase is None:
-            return np.inf if self.total_a is None else self.total_a
-        return np.inf if self.lines_a is None else self.lines_a[row.phase]
+            limit_a = np.inf if self.total_a is None else self.total_a
+        else:
+            limit_a = np.inf if self.lines_a is None else self.lines_a[row.phase]
+        return limit_a + other_a if self.scope is Scope.LOADS else limit_a
 
 
 def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Limits:
@@ -73,34 +76,35 @@ def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Lim
     Looking ahead, grid limits expire and nothing else changes.
     """
     rows = state.topology.rows
-    bounds = {circuit.id: _bounds(state, circuit, now_s + ahead_s) for circuit in state.site.circuits}
+    bounds = {circuit.id: [_Bound(source="rating", lines_a=circuit.rating_a)] for circuit in state.site.circuits}
+    for where, bound in _grid_bounds(state, now_s + ahead_s):
+        bounds[where].append(bound)
     ratings = {s.id: _rating(s) for s in state.site.stations if s.rating_a is not None}
     others = other_a(state, now_s)
-    lowest = [_lowest(row, [ratings[row.station]] if row.station else bounds[row.circuit]) for row in rows]
+    beside_a = [_other_on(row, others) for row in rows]
+    lowest = [
+        _lowest(row, [ratings[row.station]] if row.station else bounds[row.circuit], amps)
+        for row, amps in zip(rows, beside_a, strict=True)
+    ]
     return Limits(
         at_s=now_s,
         rows=rows,
         limit_a=np.array([amps for amps, _ in lowest]),
         source=tuple(source for _, source in lowest),
-        other_a=np.array([_other_on(row, others) for row in rows]),
+        other_a=np.array(beside_a),
         caps={name: _cap(evse) for name, evse in state.evses.items()},
         lost_meters=frozenset(c.id for c in state.site.circuits if is_lost(state, c, now_s)),
     )
 
 
-def expiries_s(state: State) -> tuple[float, ...]:
-    """Return when the grid limits in force will expire [s since 1970], ascending."""
-    return tuple(sorted({expires_s(state.site, limit) for limit in state.grid_limits.values()}))
+def changes_s(state: State, now_s: float, until_s: float) -> tuple[float, ...]:
+    """Return when time alone will change a grid limit, after ``now_s`` and up to ``until_s``, ascending."""
+    return tuple(sorted({t for known in state.sources.values() for t in liveness.changes_s(known, now_s, until_s)}))
 
 
-def expires_s(site: Site, limit: LimitSet) -> float:
-    """Return when a grid limit expires: at its own end, or by the site's staleness policy."""
-    return limit.at_s + site.grid_limit.expires_s if limit.valid_until_s is None else limit.valid_until_s
-
-
-def _lowest(row: Row, bounds: Sequence[_Bound]) -> tuple[float, str]:
-    bound = min(bounds, key=lambda bound: bound.on(row))
-    return bound.on(row), f"{row.label} {bound.source}"
+def _lowest(row: Row, bounds: Sequence[_Bound], other_a: float) -> tuple[float, str]:
+    bound = min(bounds, key=lambda bound: bound.on(row, other_a))
+    return bound.on(row, other_a), f"{row.label} {bound.source}"
 
 
 def _rating(station: Station) -> _Bound:
@@ -108,18 +112,62 @@ def _rating(station: Station) -> _Bound:
     return _Bound(source="rating", lines_a=Phases.all(station.rating_a))
 
 
-def _bounds(state: State, circuit: Circuit, at_s: float) -> list[_Bound]:
-    bounds = [_Bound(source="rating", lines_a=circuit.rating_a)]
-    for (name, where), limit in state.grid_limits.items():
-        if where != circuit.id:
-            continue
-        total_a = None if limit.power_w is None else limit.power_w / (3.0 * circuit.voltage_v)
-        lines_a, source = limit.current_a, f"grid limit of {name}"
-        if expires_s(state.site, limit) <= at_s:
-            lines_a = circuit.failsafe_a if lines_a is None else lines_a.min(circuit.failsafe_a)
-            source = f"failsafe, {name} is silent"
-        bounds.append(_Bound(source=source, lines_a=lines_a, total_a=total_a))
-    return bounds
+def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, _Bound]]:
+    """Yield what grid operators allow, each with its circuit."""
+    circuits = {circuit.id: circuit for circuit in state.site.circuits}
+    for then in state.sources.values():
+        known = liveness.at(then, at_s)
+        name = known.source.id
+        for limit in _imports(liveness.in_force(known, at_s)):
+            yield limit.circuit, _bound(circuits[limit.circuit], limit, f"grid limit of {name}")
+        for limit in _imports(liveness.expired(known, at_s)):
+            circuit = circuits[limit.circuit]
+            stays = _bound(circuit, limit, f"failsafe, {name} is silent")
+            yield circuit.id, stays if limit.scope is Scope.LOADS else _with_lines(stays, circuit.failsafe_a)
+        for limit, risen in liveness.letting_go(known, at_s):
+            if limit.direction is Direction.IMPORT:
+                circuit = circuits[limit.circuit]
+                yield circuit.id, _rising(circuit, _bound(circuit, limit, f"{name} lets go slowly"), risen)
+        if known.liveness in UNSURE and known.source.heartbeat_s is not None:
+            yield _failsafe(circuits[known.source.circuit], known)
+
+
+def _imports(limits: Iterable[GridLimit]) -> Iterator[GridLimit]:
+    return (limit for limit in limits if limit.direction is Direction.IMPORT)
+
+
+def _bound(circuit: Circuit, limit: GridLimit, source: str) -> _Bound:
+    total_a = None if limit.power_w is None else limit.power_w / (3.0 * circuit.voltage_v)
+    return _Bound(source=source, lines_a=limit.current_a, total_a=total_a, scope=limit.scope)
+
+
+def _failsafe(circuit: Circuit, known: SourceState) -> tuple[CircuitId, _Bound]:
+    """Return what holds while a source is not heard."""
+    failsafe_w = known.failsafe_w
+    why = "is silent" if known.liveness is Liveness.FAILSAFE else "was not heard yet"
+    bound = _Bound(
+        source=f"failsafe, {known.source.id} {why}",
+        lines_a=known.source.failsafe_a,
+        total_a=None if failsafe_w is None else failsafe_w / (3.0 * circuit.voltage_v),
+        scope=known.source.scope,
+    )
+    return circuit.id, bound
+
+
+def _with_lines(bound: _Bound, lines_a: Phases) -> _Bound:
+    return replace(bound, lines_a=lines_a if bound.lines_a is None else bound.lines_a.min(lines_a))
+
+
+def _rising(circuit: Circuit, bound: _Bound, risen: float) -> _Bound:
+    """Return a bound on its way up to the rating of its circuit."""
+    rating_a = circuit.rating_a
+
+    def up(amps: float, to_a: float) -> float:
+        return amps + (max(to_a, amps) - amps) * risen
+
+    lines_a = None if bound.lines_a is None else Phases(*map(up, bound.lines_a, rating_a))
+    total_a = None if bound.total_a is None else up(bound.total_a, sum(rating_a) / 3.0)
+    return replace(bound, lines_a=lines_a, total_a=total_a)
 
 
 def _other_on(row: Row, others: Mapping[CircuitId, Phases]) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from smartcharge.control.evse import EvseState
-from smartcharge.control.limits import Limits, effective_limits, expiries_s
+from smartcharge.control.limits import Limits, changes_s, effective_limits
 from smartcharge.control.plan import Plan
 from smartcharge.control.reach import is_reliable
 from smartcharge.control.state import State
@@ -201,13 +202,13 @@ def _limit_a(state: State, requests: Sequence[Request], edges_s: Floats) -> Floa
         for name in state.topology.evses
     ])  # fmt: skip
     taken_a = state.topology.loads(fixed_a)
-    starts_s = edges_s[:-1]
-    limit_a = np.empty((len(starts_s), len(state.topology.rows)))
-    limit_a[:] = effective_limits(state, now_s).available_a
-    for expiry_s in expiries_s(state):
-        if expiry_s > now_s:
-            later = effective_limits(state, now_s, ahead_s=expiry_s - now_s).available_a
-            limit_a[starts_s + np.diff(edges_s) > expiry_s] = later
+    limit_a = np.full((len(edges_s) - 1, len(state.topology.rows)), np.inf)
+    times_s = (now_s, *changes_s(state, now_s, float(edges_s[-1])), np.inf)
+    for from_s, until_s in pairwise(times_s):
+        # A limit changes within a slot: the lowest of the slot counts.
+        holds = (edges_s[:-1] < until_s) & (edges_s[1:] > from_s)
+        available_a = effective_limits(state, now_s, ahead_s=from_s - now_s).available_a
+        limit_a[holds] = np.minimum(limit_a[holds], available_a)
     return np.maximum(limit_a - taken_a, 0.0)
 
 

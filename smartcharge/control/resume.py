@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from smartcharge.control import beliefs
+from smartcharge.control import beliefs, liveness
 from smartcharge.control.evse import EvseState
+from smartcharge.control.liveness import SourceState
 from smartcharge.control.state import State
 from smartcharge.control.topology import Topology
-from smartcharge.model import EvseId, StationId
+from smartcharge.model import CircuitId, EvseId, GridLimit, StationId
 
 
 def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
@@ -26,10 +27,26 @@ def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
         learnt,
         evses=evses,
         stations={**fresh.stations, **{n: s for n, s in learnt.stations.items() if n in fresh.stations}},
-        grid_limits={key: limit for key, limit in learnt.grid_limits.items() if key[1] in circuits},
+        sources=_sources(learnt, fresh, circuits),
         meters={name: meter for name, meter in learnt.meters.items() if name in circuits},
         topology=Topology.of(learnt.site, {n: count for n, count in used.items() if count is not None}),
     )
+
+
+def _sources(learnt: State, fresh: State, circuits: AbstractSet[CircuitId]) -> dict[str, SourceState]:
+    """Return the grid operators as the site file has them now, each with the limits on circuits that are left."""
+    found = dict(fresh.sources)
+    for name, known in learnt.sources.items():
+        kept = replace(known, limits=_on(known.limits, circuits), released=_on(known.released, circuits))
+        if name in fresh.sources:
+            found[name] = liveness.redeclared(kept, fresh.sources[name].source)
+        elif kept.limits and known.source.heartbeat_s is None:
+            found[name] = kept
+    return found
+
+
+def _on(limits: tuple[GridLimit, ...], circuits: AbstractSet[CircuitId]) -> tuple[GridLimit, ...]:
+    return tuple(limit for limit in limits if limit.circuit in circuits)
 
 
 def _evse(learnt: State, fresh: State, name: EvseId, changed: AbstractSet[StationId]) -> EvseState:

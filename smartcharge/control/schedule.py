@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from smartcharge.control import liveness
 from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, believed
-from smartcharge.control.limits import expires_s, expiries_s
+from smartcharge.control.limits import changes_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
 from smartcharge.control.sessions import drawn_a
@@ -16,15 +17,19 @@ from smartcharge.events import (
     Accepted,
     CircuitMetered,
     Commanded,
+    ControllerStarted,
     Event,
+    FailsafeSet,
     FaultCleared,
     FaultRaised,
     LimitLifted,
     LimitSet,
+    LimitsReplaced,
     Metered,
     NeedStated,
     OperatorOrder,
     PricesSet,
+    SourceHeard,
     TransactionEnded,
     TransactionStarted,
     Unplugged,
@@ -47,16 +52,14 @@ def next_due_s(state: State, decision: Decision, plan: Plan | None, now_s: float
     return min(times, default=now_s + IDLE_S)
 
 
-def calls_for_plan(before: State, event: Event) -> bool:
+def calls_for_plan(before: State, after: State, event: Event) -> bool:
     """Tell whether a fact could make another plan better than the one in force."""
     match event:
-        case LimitSet():
-            last = before.grid_limits.get((event.source, event.circuit))
-            is_renewal = last is not None and expires_s(before.site, last) > event.at_s
-            return not is_renewal or last is None or (last.current_a, last.power_w) != (event.current_a, event.power_w)
+        case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet() | ControllerStarted():
+            return _grid(before, event.at_s) != _grid(after, event.at_s)
         case NeedStated() | TransactionStarted() | TransactionEnded() | Unplugged():
             return True
-        case LimitLifted() | PricesSet() | FaultRaised() | FaultCleared() | OperatorOrder():
+        case PricesSet() | FaultRaised() | FaultCleared() | OperatorOrder():
             return True
         case _:
             return False
@@ -71,8 +74,15 @@ def matters(before: State, after: State, event: Event) -> bool:
             return _weight(before.evses[event.evse], event.at_s) != _weight(after.evses[event.evse], event.at_s)
         case CircuitMetered() if event.circuit in before.meters and event.circuit in after.meters:
             return _moves(before.meters[event.circuit], after.meters[event.circuit])
+        case SourceHeard():
+            return _grid(before, event.at_s) != _grid(after, event.at_s)
         case _:
             return True
+
+
+def _grid(state: State, at_s: float) -> dict[str, object]:
+    """Return what grid operators ask for, equal as long as nothing but arrivals and renewals changed."""
+    return {name: liveness.without_times(liveness.at(known, at_s)) for name, known in state.sources.items()}
 
 
 def _moves(before: MeterState, after: MeterState) -> bool:
@@ -95,7 +105,9 @@ def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
 
 def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[float]:
     yield decision.at_s + IDLE_S
-    yield from expiries_s(state)
+    yield from changes_s(state, decision.at_s, decision.at_s + IDLE_S)
+    if any(True for known in state.sources.values() for _ in liveness.letting_go(known, decision.at_s)):
+        yield decision.at_s + state.site.timing.fast_s
     if plan is not None:
         yield from plan.edges_s
     for circuit in state.site.circuits:

@@ -6,21 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
-from smartcharge.control import beliefs, beside, sessions
+from smartcharge.control import beliefs, beside, liveness, sessions
 from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, worst_a
+from smartcharge.control.liveness import SourceState
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
     ChargingChanged,
     CircuitMetered,
     Commanded,
+    ControllerStarted,
     Event,
+    FailsafeSet,
     FaultCleared,
     FaultRaised,
     FirmwareReported,
     LimitLifted,
     LimitSet,
+    LimitsReplaced,
     LogReported,
     Metered,
     NeedStated,
@@ -29,6 +33,7 @@ from smartcharge.events import (
     PricesSet,
     Rejected,
     SecurityReported,
+    SourceHeard,
     StationBooted,
     StationHeld,
     StationLearnt,
@@ -60,7 +65,8 @@ class State:
     at_s: float
     evses: Mapping[EvseId, EvseState]
     stations: Mapping[StationId, StationState]
-    grid_limits: Mapping[tuple[str, CircuitId], LimitSet]
+    sources: Mapping[str, SourceState]
+    """Grid operators: those that the site waits for, and whoever else limits it."""
     meters: Mapping[CircuitId, MeterState]
     prices: PricesSet | None
     last_command_id: int
@@ -82,7 +88,7 @@ class State:
                 for evse in station.evses
             },
             stations={station.id: StationState() for station in site.stations},
-            grid_limits={},
+            sources={source.id: liveness.expected(source) for source in site.grid},
             meters={},
             prices=None,
             last_command_id=0,
@@ -115,13 +121,10 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _station(state, event) if event.station in state.stations else state
         case CircuitMetered():
             return _circuit_metered(state, event)
-        case LimitSet():
-            is_known = event.circuit in state.topology.of_circuit
-            newest = {(event.source, event.circuit): event} if is_known else {}
-            return replace(state, grid_limits={**state.grid_limits, **newest})
-        case LimitLifted():
-            kept = {key: limit for key, limit in state.grid_limits.items() if key != (event.source, event.circuit)}
-            return replace(state, grid_limits=kept)
+        case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet():
+            return _grid(state, event)
+        case ControllerStarted():
+            return replace(state, sources={n: liveness.restarted(k, event) for n, k in state.sources.items()})
         case PricesSet():
             return replace(state, prices=event)
         case StationHeld() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
@@ -130,6 +133,7 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _evse(state, event) if event.evse in state.evses else state
 
 
+_GridEvent: TypeAlias = LimitSet | LimitLifted | LimitsReplaced | SourceHeard | FailsafeSet
 _StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline
 _EvseEvent: TypeAlias = (
     Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
@@ -159,6 +163,38 @@ def _station(state: State, event: _StationEvent) -> State:
             assert_never(event)
     after = replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
     return _with_phases(after) if any(_phases(e) != _phases(state.evses[name]) for name, e in evses.items()) else after
+
+
+def _grid(state: State, event: _GridEvent) -> State:
+    """Return the state after a word of a grid operator; nobody waits for one that the site file does not tell of."""
+    if isinstance(event, LimitSet | LimitLifted) and event.circuit not in state.topology.of_circuit:
+        return state
+    known = state.sources.get(event.source)
+    if isinstance(event, LimitSet) and known is None:
+        known = liveness.unexpected(event.source, event.circuit)
+    if known is None:
+        return state
+    after = _source(state, known, event)
+    others = {name: other for name, other in state.sources.items() if name != event.source}
+    is_over = not after.limits and not after.released and after.source not in state.site.grid
+    return replace(state, sources=others if is_over else {**others, event.source: after})
+
+
+def _source(state: State, known: SourceState, event: _GridEvent) -> SourceState:
+    match event:
+        case LimitSet():
+            return liveness.limited(known, event, state.site.grid_limit)
+        case LimitLifted():
+            return liveness.lifted(known, event)
+        case LimitsReplaced():
+            here = tuple(limit for limit in event.limits if limit.circuit in state.topology.of_circuit)
+            return liveness.replaced(known, replace(event, limits=here))
+        case SourceHeard():
+            return liveness.heard(known, event)
+        case FailsafeSet():
+            return liveness.told(known, event)
+        case _:
+            assert_never(event)
 
 
 def _circuit_metered(state: State, event: CircuitMetered) -> State:

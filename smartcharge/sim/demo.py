@@ -95,9 +95,10 @@ class Screen:
 
     @staticmethod
     def _facts(snapshot: Snapshot) -> Iterator[str]:
-        for limit in snapshot.state.grid_limits.values():
-            if limit.current_a is not None:
-                yield f"grid limit of {limit.source}: {min(limit.current_a):.0f} A on {limit.circuit}"
+        for known in snapshot.state.sources.values():
+            for limit in known.limits:
+                if limit.current_a is not None:
+                    yield f"grid limit of {limit.source}: {min(limit.current_a):.0f} A on {limit.circuit}"
         for name, station in snapshot.state.stations.items():
             if not station.online and station.boot is not None:
                 yield f"{name} is offline: its limit stays reserved until it expires, then its default"

@@ -15,9 +15,9 @@ from typing import Final
 
 from smartcharge.codec import Codec, Record, parsed, plain, text
 from smartcharge.control.resume import resumed
-from smartcharge.control.state import State
+from smartcharge.control.state import State, apply
 from smartcharge.errors import StoreError
-from smartcharge.events import Event
+from smartcharge.events import Event, LimitSet
 from smartcharge.model import Site
 
 _EVENTS: Final[Codec[Event]] = Codec(Event, "an event")
@@ -41,9 +41,24 @@ def decode_state(body: str, site: Site) -> State:
     value = parsed("snapshot", body)
     if not isinstance(value, dict) or not isinstance(value.get("stations"), dict):
         raise StoreError("snapshot: expected an object with the state and its stations")
-    learnt = replace(State.initial(site), **_state().values(value.get("state")))
+    learnt = _learnt(value.get("state"), State.initial(site))
     now = _fingerprints(site)
     return resumed(learnt, frozenset(s.id for s in site.stations if value["stations"].get(s.id) != now[s.id]))
+
+
+def _learnt(value: object, state: State) -> State:
+    """Return what was learnt; the first snapshots hold the last word of each grid operator, which is said again."""
+    record = _state()
+    if isinstance(value, dict) and "grid_limits" in value:
+        value, record = dict(value), replace(record, required=record.required - {"sources"})
+        for _, limit in value.pop("grid_limits"):
+            state = apply(state, _limit().decode(limit))
+    return replace(state, **record.values(value))
+
+
+@cache
+def _limit() -> Record:
+    return Record.of(LimitSet)
 
 
 @cache

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from smartcharge.control.limits import Limits, effective_limits, expiries_s, other_a
+from smartcharge.control.limits import Limits, changes_s, effective_limits, other_a
 from smartcharge.control.state import State
 from smartcharge.events import (
     CircuitMetered,
@@ -93,7 +93,7 @@ class TestGridLimit:
 
     def test_without_an_end_expires_by_the_sites_policy(self) -> None:
         state = fold(ONE, grid(30.0))
-        assert expiries_s(state) == (NOON_S + 900.0,)
+        assert changes_s(state, NOON_S, NOON_S + 3600.0) == (NOON_S + 900.0,)
         assert limits(state, NOON_S + 900.0)["main L1"][0] == 20.0
 
     def test_is_lifted_by_a_word_and_not_by_anothers(self) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from smartcharge.control.evse import believed_a
+from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.errors import StoreError
 from smartcharge.events import CircuitMetered, FaultRaised, LimitSet, Metered, OperatorOrder, PricesSet
-from smartcharge.model import CircuitId, EvseId, Phases, Site
+from smartcharge.model import CircuitId, EvseId, GridSource, Phases, Site
 from smartcharge.store.codec import decode_state, encode_state
 from tests.builders import MAIN, NOON_S, booted, charging, circuit, evse, fold, meter, ready, site, station, told
 
@@ -77,7 +78,17 @@ class TestOnAnotherSite:
         renamed = site(circuit(CircuitId("other")), *(station(s.evses[0], on=CircuitId("other")) for s in one.stations))
         state = decode_state(encode_state(known(one)), renamed)
         assert state.meters == {}
-        assert state.grid_limits == {}
+        assert state.sources == {}
+
+    def test_a_grid_operator_that_is_waited_for_from_now_on_keeps_its_limit_and_must_prove_its_line(self) -> None:
+        dso = GridSource(id="dso", circuit=MAIN, failsafe_w=5e3)
+        awaited = replace(place(), grid=(dso,))
+        state = decode_state(encode_state(known(place())), awaited)
+        assert state.sources["dso"].liveness is Liveness.INIT
+        assert state.sources["dso"].limits == known(place()).sources["dso"].limits
+        stricter = replace(awaited, grid=(replace(dso, failsafe_w=3e3),))
+        assert decode_state(encode_state(state), stricter).sources["dso"].failsafe_w == 3e3
+        assert decode_state(encode_state(state), place()).sources == {}
 
 
 class TestOldSnapshots:
@@ -86,7 +97,12 @@ class TestOldSnapshots:
         """A field that a state gets later needs a default, or sites could not be updated."""
         state = decode_state(path.read_text(), place())
         assert state.evses[A].order == known(place()).evses[A].order
-        assert state.grid_limits == known(place()).grid_limits
+        assert state.sources == known(place()).sources
+
+    def test_of_a_time_without_a_grid_limit_are_read(self) -> None:
+        value = json.loads((OLD / "v3.json").read_text())
+        value["state"]["grid_limits"] = []
+        assert decode_state(json.dumps(value), place()).sources == {}
 
     @pytest.mark.parametrize(
         ("body", "says"),
