@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from benchmarks import limit_cut, simulate, solve
 from benchmarks.figures import Row, machine
@@ -28,11 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen.names if name not in MEASURES]:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(MEASURES)}")
     logging.basicConfig(level=logging.ERROR)
+    report = _own_stdout()
     text = json.dumps({"rows": _rows(chosen.names or list(MEASURES)), "machine": machine()}, indent=2, allow_nan=False)
     if chosen.json is None:
-        print(text)
+        print(text, file=report)
     else:
         chosen.json.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _own_stdout() -> TextIO:
+    """Return standard output for the report alone: what libraries print there goes to standard error from now on."""
+    report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return report
 
 
 def _rows(names: Sequence[str]) -> list[Row]:

@@ -14,7 +14,7 @@ import numpy as np
 Row: TypeAlias = dict[str, Any]
 """One line of a report; ``benchmark`` names what was measured, units stand in the names."""
 
-LIBRARIES = ("highspy", "numpy", "ocpp", "pyomo", "sqlalchemy", "websockets", "aiomqtt")
+LIBRARIES = ("clarabel", "cvxpy", "highspy", "numpy", "ocpp", "pyomo", "sqlalchemy", "websockets", "aiomqtt")
 
 
 def spread(times_s: Sequence[float]) -> Row:

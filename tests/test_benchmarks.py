@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import limit_cut, simulate, solve
+from benchmarks import garages, limit_cut, simulate, solve
+from benchmarks.figures import Row
+from benchmarks.peers import PEERS
 from benchmarks.solve import Case
+from smartcharge.config import load
 from smartcharge.sim.generator import Kind
+from solvers import SOLVERS
+from solvers.problem import objective
 
 
 class TestLimitCut:
@@ -20,13 +26,49 @@ class TestLimitCut:
         assert 0.0 < row["median_s"] <= row["p95_s"] <= row["max_s"]
 
 
+@pytest.fixture(scope="module")
+def rows() -> dict[str, Row]:
+    case = Case(garage=garages.caltech(capacity=0.33), peer_slots=24, repeats=1)
+    return {row["problem"]: row for row in solve.measure(iter([case]))}
+
+
 class TestSolve:
-    def test_both_solvers_deliver_the_same(self) -> None:
-        (row,) = solve.measure(iter([Case(name="small", site=limit_cut.site_of(3), repeats=1)]))
-        assert (row["evses"], row["slots"]) == (3, 46)
-        assert row["energy_ratio_to_pyomo"] == pytest.approx(1.0, abs=1e-4)
-        assert row["greedy_objective_ratio"] >= 1.0 - 1e-6
-        assert set(row["peers"]) == {"pyomo-highs"}
+    def test_peers_solve_the_same_problem(self, rows: dict[str, Row]) -> None:
+        alike = rows["caltech delta, peers' slots"]
+        assert (alike["evses"], alike["slots"]) == (54, 24)
+        assert alike["energy_ratio_to_cones"] == pytest.approx(1.0, abs=1e-4)
+        assert set(alike["peers"]) == {"cvxpy-clarabel-cones", "cvxpy-highs-linear", "pyomo-highs"}
+
+    def test_our_own_slots_place_as_much(self, rows: dict[str, Row]) -> None:
+        own = rows["caltech delta"]
+        assert own["slots"] == 46
+        assert 1.1 > own["energy_ratio_to_cones"] > 0.99
+        assert own["energy_ratio_never_replanned"] <= 1.0 + 1e-6
+
+    def test_minimum_currents_have_no_peer(self, rows: dict[str, Row]) -> None:
+        row = rows["caltech delta, minimum currents"]
+        assert (row["binary_slots"], row["peers"]) == (2, {})
+        assert row["gap_share"] > 0.0
+
+
+class TestPeers:
+    def test_all_agree_where_currents_only_add_up(self) -> None:
+        problem = garages.tree(12, panels=2, feeders=1).problem(garages.even_grid(6))
+        costs = [objective(problem, peer(problem)) for peer in PEERS.values()]
+        assert costs == pytest.approx([SOLVERS["optimal"](problem, 60.0).objective] * 3, rel=1e-5)
+
+
+class TestGarages:
+    def test_true_lines_are_those_of_the_network(self) -> None:
+        coupling, limit_a = garages.true_lines(load(garages.SITES / "caltech.toml").site)
+        assert coupling.shape == (8, 54)
+        assert sorted(limit_a) == pytest.approx([80.0] * 2 + [180.5] * 3 + [416.7] * 3, abs=0.1)
+
+    def test_five_minutes_later_the_cars_have_what_they_got(self) -> None:
+        garage = garages.caltech()
+        later = garage.later(np.full(54, 30.0), np.random.default_rng(0))
+        expected_wh = np.maximum(garage.demand_wh - 30.0 * 208.0 / 12.0, 0.0)
+        assert np.isclose(later.demand_wh, expected_wh).sum() == 53
 
 
 class TestSimulate:
