@@ -67,7 +67,7 @@ class TestGarages:
     def test_five_minutes_later_the_cars_have_what_they_got(self) -> None:
         garage = garages.caltech()
         later = garage.later(np.full(54, 30.0), np.random.default_rng(0))
-        expected_wh = np.maximum(garage.demand_wh - 30.0 * 208.0 / 12.0, 0.0)
+        expected_wh = np.maximum(garage.demand_wh - 30.0 * garage.watts_per_amp / 12.0, 0.0)
         assert np.isclose(later.demand_wh, expected_wh).sum() == 53
 
 
