@@ -30,12 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen.names if name not in MEASURES]:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(MEASURES)}")
     logging.basicConfig(level=logging.ERROR)
-    report = _own_stdout()
+    report = _own_stdout() if chosen.json is None else chosen.json.open("w", encoding="utf-8")
     text = json.dumps({"rows": _rows(chosen.names or list(MEASURES)), "machine": machine()}, indent=2, allow_nan=False)
-    if chosen.json is None:
-        print(text, file=report)
-    else:
-        chosen.json.write_text(f"{text}\n", encoding="utf-8")
+    with report:
+        report.write(f"{text}\n")
 
 
 def _own_stdout() -> TextIO:
