@@ -81,11 +81,13 @@ class Controller:
 
     async def run(self) -> None:
         """Take in facts, plan and command until cancelled."""
+        since_s = now_s()
+        self._take(Watched(at_s=since_s, since_s=since_s))
         await self._forget_connections()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fast_loop(), name="fast loop")
             group.create_task(self._slow_loop(), name="slow loop")
-            group.create_task(self._watch(), name="watch")
+            group.create_task(self._watch(since_s), name="watch")
             for source in self._sources:
                 group.create_task(self._supervise(source), name=source.name)
 
@@ -115,13 +117,12 @@ class Controller:
             if station.online:
                 await self.emit(StationOffline(at_s=now_s(), station=name, reason="controller started"))
 
-    async def _watch(self) -> None:
+    async def _watch(self, since_s: float) -> None:
         """Write down now and then that facts would have been heard: a quiet night is not a controller that was off."""
-        since_s = now_s()
         while True:
-            self._take(Watched(at_s=now_s(), since_s=since_s))
             await self._journal.flush()
             await asyncio.sleep(WATCH_S)
+            self._take(Watched(at_s=now_s(), since_s=since_s))
 
     async def _fast_loop(self) -> None:
         """Decide at once on urgent facts, within `fast_s` on others, and when something expires."""

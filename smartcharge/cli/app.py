@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from smartcharge.cli.availability import availability
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
@@ -61,6 +62,7 @@ app.command()(check)
 app.command()(simulate)
 app.command()(run)
 app.command()(replay)
+app.command()(availability)
 app.command()(demo)
 app.command()(secret)
 

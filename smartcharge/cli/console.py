@@ -11,6 +11,8 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from smartcharge.errors import ConfigError
+
 REFUSED = 1
 """Exit code when the answer is no."""
 FAILED = 2
@@ -51,6 +53,16 @@ def writable(path: Path | None) -> Path | None:
     if path is not None and not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"the folder {path.absolute().parent} does not exist")
     return path
+
+
+def stored(journal: str) -> str:
+    """Return the URL of a database that is there; opening another would make an empty one."""
+    path = Path(journal.removeprefix("sqlite:///").partition("?")[0])
+    if "://" not in journal or journal.startswith("sqlite:///"):
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such journal")
+        return journal if "://" in journal else f"sqlite:///{journal}"
+    return journal
 
 
 class LogLevel(Enum):

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from smartcharge import controller
-from smartcharge.cli.console import REFUSED, answers, writable
+from smartcharge.cli.console import REFUSED, answers, stored, writable
 from smartcharge.cli.memory import digest, known
 from smartcharge.config import load
 from smartcharge.control import liveness
@@ -50,7 +50,7 @@ def replay(
     """
     place = load(site).site
     until_s = inf if until is None else _time_s(until, place)
-    url = _url(journal)
+    url = stored(journal)
     first, second = asyncio.run(_folded(url, place, until_s))
     is_same = digest(first) == digest(second)
     if json_out is not None:
@@ -69,16 +69,6 @@ def replay(
             err=True,
         )
         raise typer.Exit(REFUSED)
-
-
-def _url(journal: str) -> str:
-    """Return the URL of a database that is there; opening another would make an empty one."""
-    path = Path(journal.removeprefix("sqlite:///").partition("?")[0])
-    if "://" not in journal or journal.startswith("sqlite:///"):
-        if not path.is_file():
-            raise ConfigError(f"{path}: there is no such journal")
-        return journal if "://" in journal else f"sqlite:///{journal}"
-    return journal
 
 
 def _time_s(text: str, site: Site) -> float:
