@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 import smartcharge  # noqa: F401 - before anybody imports numpy: see there
+from tests.postgres import Database, database
 from tests.shared_data import REASON, SHARED
 
 IS_CI = bool(os.environ.get("CI"))
@@ -50,3 +52,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("skipped, which CI does not allow", red=True, bold=True)
         for place in places:
             terminalreporter.line(place)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Database]:
+    """A PostgreSQL server for all tests of this process."""
+    with database() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Database) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres.url()

@@ -153,7 +153,7 @@ class StoreKeys(Keys):
     """Where facts are written down."""
 
     url: str = _STORE.url
-    """Database URL as SQLAlchemy takes it; `sqlite:///` and a path."""
+    """Database URL as SQLAlchemy takes it: `sqlite:///` and a path, or `postgresql://` (extra `postgresql`)."""
     keep_days: Positive = _STORE.keep_days
     """How far back the journal can be replayed, at least; what availability is made of is kept for good."""
 

@@ -35,11 +35,17 @@ def connect(url: str) -> Engine:
     """Return the engine of a database URL, e.g. ``sqlite:///site.db``; ``sqlite://`` lives in memory only.
 
     How long to wait for another process's lock is sqlite3's own ``?timeout=`` [s], 5 when not said.
+    PostgreSQL is ``postgresql://user:password@host/database`` and needs the extra ``postgresql``.
     Raises StoreError for a URL that names no database we can drive.
     """
     try:
         parsed = make_url(url)
-        return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else create_engine(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        # A connection that died with its server is replaced and not handed out.
+        return create_engine(parsed, pool_pre_ping=True)
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(f"no database to be had from the store's URL: {error}") from error
 

@@ -4,12 +4,15 @@ import asyncio
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from smartcharge.controller import replay
 from smartcharge.events import Metered, TransactionStarted
 from smartcharge.model import EvseId, StationId
 from smartcharge.store import open_store
+from tests.postgres import database
 from tests.store.killed_snapshots import KEEP_S, SITE, folded
 
 WRITER = Path(__file__).with_name("killed_writer.py")
@@ -65,28 +68,65 @@ class TestKillAtAnyMoment:
 
 
 class TestKillBetweenSnapshots:
-    def test_a_start_from_a_snapshot_is_the_fold_of_everything(self, file_url: str) -> None:
+    def test_a_start_from_a_snapshot_is_the_fold_of_everything(self, lasting_url: str) -> None:
         promised = 0
-        for seed in range(ROUNDS):
-            patience = random.Random(seed).randint(20, 80)
-            command = [sys.executable, "-m", "tests.store.killed_snapshots", file_url, str(seed)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
-                assert writer.stdout is not None
-                lines = [writer.stdout.readline() for _ in range(patience)]
+        for seed in range(3):
+            with writing(lasting_url, seed) as writer:
+                lines = some_of(writer, seed)
                 writer.kill()
-                lines += writer.stdout.readlines()
+                promised = newest(writer, lines)
             assert writer.returncode == -9
-            promised = max(promised, *(int(line) for line in lines if line.endswith("\n")))
-            asyncio.run(self.check(file_url, promised))
+            asyncio.run(check(lasting_url, promised))
 
-    async def check(self, url: str, promised: int) -> None:
-        async with open_store(url) as store:
-            journal = store.journal
-            known = replay(journal.resume(SITE), journal.load())
-            last = int(known.at_s)
-            assert last >= promised
-            assert known == folded(last)
-            since_s = journal.reaches_back_s()
-            assert since_s <= last - KEEP_S, "it reaches back as far as it should"
-            assert since_s > 0.0 or last < 2.0 * KEEP_S, "facts are dropped"
-            assert replay(journal.resume(SITE, since_s), journal.load(since_s)) == known
+
+class TestKillTheDatabase:
+    def test_nothing_promised_is_lost_with_the_writer_or_without(self) -> None:
+        with database() as server:
+            url, promised = server.url(), 0
+            for seed in range(3):
+                with writing(url, seed) as writer:
+                    lines = some_of(writer, seed)
+                    server.kill()
+                    if seed % 2:
+                        writer.kill()
+                    promised = max(promised, newest(writer, lines))
+                assert writer.returncode != 0, "a writer that cannot write says so and ends"
+                server.start()
+                asyncio.run(check(url, promised))
+            assert promised > 0
+
+
+@contextmanager
+def writing(url: str, seed: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.store.killed_snapshots", url, str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as writer:
+        try:
+            yield writer
+        finally:
+            writer.kill()
+
+
+def some_of(writer: subprocess.Popen[str], seed: int) -> list[str]:
+    assert writer.stdout is not None
+    return [writer.stdout.readline() for _ in range(random.Random(seed).randint(20, 80))]
+
+
+def newest(writer: subprocess.Popen[str], lines: list[str]) -> int:
+    """The highest promise; a last line without its end was cut off by the kill."""
+    assert writer.stdout is not None
+    lines = [*lines, *writer.stdout.readlines()]
+    return max(int(line) for line in lines if line.endswith("\n"))
+
+
+async def check(url: str, promised: int) -> None:
+    """What is there leads to the fold of all facts, however it is read; nothing promised is missing."""
+    async with open_store(url) as store:
+        journal = store.journal
+        known = replay(journal.resume(SITE), journal.load())
+        last = int(known.at_s)
+        assert last >= promised
+        assert known == folded(last)
+        since_s = journal.reaches_back_s()
+        assert since_s <= last - KEEP_S, "it reaches back as far as it should"
+        assert since_s > 0.0 or last < 2.0 * KEEP_S, "facts are dropped"
+        assert replay(journal.resume(SITE, since_s), journal.load(since_s)) == known
