@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from smartcharge.model import CircuitId, Direction, EvseId, GridLimit, Phases, Scope, StationId
+from smartcharge.model import CircuitId, Direction, EvseId, Form, GridLimit, Phases, Scope, StationId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,12 @@ class StationLearnt(Happening):
     max_stack_level: int | None = None
     max_periods: int | None = None
     phases: int | None = None
+    form: Form | None = None
+    """The form of setpoints that it accepted."""
+    default_form: Form | None = None
+    """The form of default profiles that it accepted."""
+    limits_end: bool = True
+    """Whether it drops a setpoint by itself when it expires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,6 +187,73 @@ class Control(Enum):
     MQTT = "mqtt"
 
 
+class Way(Enum):
+    """By what an OCPP station is told a limit, best first."""
+
+    TRANSACTION = "TxProfile"
+    DEFAULT = "TxDefaultProfile"
+    """A default profile of two periods: the limit, and from its expiry on the low default."""
+    MAXIMUM = "ChargePointMaxProfile"
+    """The same as maximum of a station with one EVSE (2.x: ChargingStationMaxProfile)."""
+    TRANSFER = "DataTransfer"
+    """A message of the vendor, e.g. ABL SetLimit."""
+    KEY = "key"
+    """A configuration key, e.g. PowerLimit of IES Keywatt."""
+    STOP = "stop"
+    """Nothing between all and nothing: its transaction is stopped."""
+
+
+class ScheduleKind(Enum):
+    """OCPP chargingProfileKind, as far as it is used."""
+
+    ABSOLUTE = "Absolute"
+    RELATIVE = "Relative"
+
+
+class Pause(Enum):
+    """How a station makes a car pause."""
+
+    ZERO = "zero"
+    """By a limit of 0 A; one that refuses it has its transaction stopped."""
+    STOP = "stop"
+    """By stopping its transaction: 0 A is kept by it and blocks later cars, or never resumes."""
+    NEVER_STOP = "never-stop"
+    """By a limit of 0 A only; a refused one stays refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The form in which a station takes a limit."""
+
+    way: Way = Way.TRANSACTION
+    unit: str = "A"
+    kind: ScheduleKind = ScheduleKind.ABSOLUTE
+    is_on_station: bool = False
+    """Whether it is set on connector or EVSE 0."""
+    names_transaction: bool = True
+    stack_level: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charging:
+    """What the site file states of how an OCPP station takes limits; None is learnt by trying."""
+
+    way: Way | None = None
+    unit: str | None = None
+    kind: ScheduleKind | None = None
+    stack_level: int = 0
+    """Some stations take no other than 0 (evcc #15493), and within a purpose one is enough."""
+    pause: Pause = Pause.ZERO
+    interval_s: float = 0.0
+    """Least time between two raises: each profile wears a station's flash.  Lowering never waits."""
+    watts_phases: int | None = None
+    """By how many phases the station divides watts; None is as many as the car was measured to use."""
+    command: str | None = None
+    """DataTransfer: vendorId/messageId; key: its name."""
+    value: str | None = None
+    """What is sent, with {a} for whole amperes or {w} for watts in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
     """A charging station: one connection, one supply, one or more EVSEs."""
@@ -197,6 +264,7 @@ class Station:
     control: Control = Control.OCPP
     rating_a: float | None = None
     """Rating [A per phase] of the supply that its EVSEs share; None where each has its own."""
+    charging: Charging = Charging()
     secret: str | None = field(default=None, repr=False)
     """Hash of the Basic password (OCPP security profiles 1 and 2); None accepts any station of this identity."""
 

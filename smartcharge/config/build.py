@@ -7,11 +7,12 @@ from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Load, loads
-from smartcharge.config.keys import CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.keys import ChargingKeys, CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
 from smartcharge.config.secrets import mqtt_password, station_secret
 from smartcharge.config.settings import Settings, StoreSettings
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import (
+    Charging,
     Circuit,
     CircuitId,
     Connector,
@@ -20,14 +21,17 @@ from smartcharge.model import (
     EvseId,
     Meter,
     Money,
+    Pause,
     Phases,
     Rotation,
+    ScheduleKind,
     Site,
     Staleness,
     Station,
     StationId,
     Timing,
     Transformer,
+    Way,
     Wiring,
 )
 from smartcharge.mqtt.settings import MqttSettings
@@ -109,7 +113,18 @@ def _station(keys: StationKeys, turn: int, voltage_v: float, folder: Path) -> St
         evses=evses,
         control=Control(keys.control),
         rating_a=keys.rating_a,
+        charging=Charging() if keys.charging is None else _charging(keys.charging),
         secret=station_secret(keys, name, folder),
+    )
+
+
+def _charging(keys: ChargingKeys) -> Charging:
+    plain = keys.model_dump(exclude={"way", "kind", "pause"})
+    return Charging(
+        **plain,
+        way=None if keys.way is None else Way(keys.way),
+        kind=None if keys.kind is None else ScheduleKind(keys.kind),
+        pause=Pause(keys.pause),
     )
 
 

@@ -26,6 +26,7 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
     for i, station in draft.stations.items():
         yield from _station(f"stations[{i}]", station, draft)
         yield from _loads(f"stations[{i}]", station)
+        yield from _charging(f"stations[{i}]", station)
     yield from _secrets(draft, folder)
     if draft.ocpp is not None:
         yield from _security(draft.ocpp, draft, folder)
@@ -115,6 +116,23 @@ def _station(path: str, station: StationKeys, draft: Draft) -> Iterator[Fault]:
         yield Fault(f"{path}.control", "is mqtt, but the file has no [mqtt]")
     numbers = [(f"{load.path}.number", str(load.number)) for load in loads(path, station)]
     yield from _repeated(numbers)
+
+
+def _charging(path: str, station: StationKeys) -> Iterator[Fault]:
+    """Yield what contradicts itself in how limits are taken, and defaults that a limit without end would void."""
+    keys = station.charging
+    if keys is None:
+        return
+    has_command = keys.way in ("DataTransfer", "key")
+    wrong = f"is missing: way {keys.way} needs it" if has_command else "is used with way DataTransfer or key only"
+    for name in ("command", "value"):
+        if has_command == (getattr(keys, name) is None):
+            yield Fault(f"{path}.charging.{name}", wrong)
+    if has_command or keys.way == "stop" or keys.kind == "Relative":
+        for load in loads(path, station):
+            if load.keys.default_a != load.keys.max_a:
+                reason = "must be max_a: limits that these stations take do not end by themselves if this program dies"
+                yield Fault(f"{load.path}.default_a", reason)
 
 
 def _loads(path: str, station: StationKeys) -> Iterator[Fault]:

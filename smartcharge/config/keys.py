@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from smartcharge.config.settings import StoreSettings
 from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
 from smartcharge.csms.settings import OcppSettings
-from smartcharge.model import Money, Phases, Site, Timing
+from smartcharge.model import Charging, Money, Phases, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 _SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
 _TIMING, _MONEY, _MQTT = Timing(), Money(), MqttSettings()
+_CHARGING = Charging()
 _OCPP, _STORE = OcppSettings(), StoreSettings()
 
 
@@ -233,6 +234,29 @@ class EvseKeys(LoadKeys):
     """OCPP number (2.x evseId, 1.6 connectorId); counted from 1 if not given."""
 
 
+class ChargingKeys(Keys):
+    """How OCPP stations take limits, where it is known; what is not stated is learnt by asking and trying."""
+
+    way: Literal["TxProfile", "TxDefaultProfile", "ChargePointMaxProfile", "DataTransfer", "key", "stop"] | None = None
+    """By what they are told a limit; `stop` is for stations that can only stop. The last three have no end."""
+    unit: Literal["A", "W"] | None = None
+    """Unit that they take."""
+    kind: Literal["Absolute", "Relative"] | None = None
+    """Kind of schedule that they take; a Relative one has no end that all stations agree on."""
+    stack_level: Annotated[int, Field(ge=0)] = _CHARGING.stack_level
+    """Stack level of every profile."""
+    pause: Literal["zero", "stop", "never-stop"] = _CHARGING.pause.value
+    """How a car is made to pause: by 0 A (refused, by stopping), by stopping its transaction, or by 0 A only."""
+    interval_s: NotNegative = _CHARGING.interval_s
+    """Least time between two raises, for the station's flash; lowering never waits."""
+    watts_phases: Annotated[int, Field(ge=1, le=3)] | None = None
+    """By how many phases the station divides watts; if not given, by as many as the car was measured to use."""
+    command: str | None = None
+    """With `DataTransfer` vendorId/messageId, e.g. `ABL/SetLimit`; with `key` its name, e.g. `PowerLimit`."""
+    value: str | None = None
+    """What is sent with `command`: `{a}` stands for whole amperes, `{w}` for watts."""
+
+
 class StationKeys(LoadKeys):
     """One or many stations of the same make on the same circuit; it also takes every key of an EVSE.
 
@@ -250,6 +274,8 @@ class StationKeys(LoadKeys):
     password_file: str | None = None
     """File with the hash of the OCPP Basic password, relative to the site file; `{id}` in it is the station's id. \
 `smartcharge secret` makes it."""
+    charging: ChargingKeys | None = None
+    """How they take limits, as far as it is known."""
     evses: Annotated[list[EvseKeys], Field(min_length=1)] | None = None
     """Its EVSEs; one that is as the station says if not given."""
 

@@ -45,10 +45,11 @@ def cut_off(evse: EvseState) -> EvseState:
     return replace(unsure(_unseen(evse)), default_commanded_s=None)
 
 
-def commanded(evse: EvseState, event: Commanded, timing: Timing) -> EvseState:
-    """Return the EVSE with one more limit that it may be following."""
+def commanded(evse: EvseState, event: Commanded, timing: Timing, *, ends: bool = True) -> EvseState:
+    """Return the EVSE with one more limit that it may be following, for ever unless its station ends it by itself."""
     # It may end a margin late, and the car takes its time to follow.
-    until_s = None if event.expires_s is None else event.expires_s + timing.margin_s + timing.settle_s
+    is_endless = event.expires_s is None or not ends
+    until_s = None if event.expires_s is None or is_endless else event.expires_s + timing.margin_s + timing.settle_s
     belief = Belief(limit_a=event.limit_a, until_s=until_s, command_id=event.command_id)
     if event.kind is ProfileKind.DEFAULT:
         return replace(evse, defaults=_distinct((*evse.defaults, belief)), default_commanded_s=event.at_s)
@@ -59,7 +60,7 @@ def commanded(evse: EvseState, event: Commanded, timing: Timing) -> EvseState:
     return replace(after, told_s=event.at_s, floor_a=min(offered_a(evse, event.at_s), event.limit_a))
 
 
-def accepted(evse: EvseState, event: Accepted, timing: Timing) -> EvseState:
+def accepted(evse: EvseState, event: Accepted, timing: Timing, *, ends: bool = True) -> EvseState:
     """Return the EVSE with the set collapsed to what was confirmed; what was before fades while the car follows.
 
     An answer to a command that is not in the set any more confirms nothing, but the station hears.
@@ -67,7 +68,7 @@ def accepted(evse: EvseState, event: Accepted, timing: Timing) -> EvseState:
     evse = replace(evse, deaf_at_s=None)
     setpoint = next((b for b in evse.setpoints if b.command_id == event.command_id), None)
     if setpoint is not None:
-        return _with_setpoint(evse, setpoint, event.at_s, timing)
+        return _with_setpoint(evse, setpoint if ends else replace(setpoint, until_s=None), event.at_s, timing)
     default = next((b for b in evse.defaults if b.command_id == event.command_id), None)
     return evse if default is None else _with_default(evse, default, event.at_s, timing)
 
@@ -77,9 +78,10 @@ def _with_setpoint(evse: EvseState, confirmed: Belief, now_s: float, timing: Tim
     newer = tuple(b for b in evse.setpoints if b.command_id > confirmed.command_id)
     before = older if any(b.is_sure(now_s) for b in older) else (*older, *evse.defaults)
     fading = _fading(before, confirmed, now_s, timing)
-    assert confirmed.until_s is not None
     # It may end a margin early; until_s lies a margin and the car's time to follow after the expiry.
-    sure_until_s = confirmed.until_s - timing.settle_s - 2.0 * timing.margin_s
+    # One that does not end by itself is relied on for as long as it would be renewed.
+    until_s = now_s + timing.profile_s if confirmed.until_s is None else confirmed.until_s
+    sure_until_s = until_s - timing.settle_s - 2.0 * timing.margin_s
     return replace(evse, setpoints=(*fading, replace(confirmed, sure_until_s=sure_until_s), *newer))
 
 

@@ -238,6 +238,11 @@ def _with_phases(state: State) -> State:
     return replace(state, meters=meters)
 
 
+def _limits_end(state: State, evse: EvseState) -> bool:
+    learnt = state.stations[evse.evse.station].learnt
+    return learnt is None or learnt.limits_end
+
+
 def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState:  # noqa: C901, PLR0911, PLR0912 - a line a fact
     match event:
         case Plugged():
@@ -261,9 +266,9 @@ def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState: 
         case OperatorOrder():
             return replace(evse, order=None if event.limit_a is None else event)
         case Commanded():
-            return beliefs.commanded(evse, event, state.site.timing)
+            return beliefs.commanded(evse, event, state.site.timing, ends=_limits_end(state, evse))
         case Accepted():
-            return beliefs.accepted(evse, event, state.site.timing)
+            return beliefs.accepted(evse, event, state.site.timing, ends=_limits_end(state, evse))
         case Rejected():
             return beliefs.rejected(evse, event)
         case Unanswered():

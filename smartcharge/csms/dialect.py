@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from smartcharge.csms.metering import Meters, finite
 from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import parse_time_s
+from smartcharge.csms.strategy import Forms
 from smartcharge.errors import ProtocolViolation, Refused
 from smartcharge.events import (
     Event,
@@ -19,6 +20,7 @@ from smartcharge.events import (
     LogReported,
     Metered,
     SecurityReported,
+    StationBooted,
     StationLearnt,
 )
 from smartcharge.model import Evse, EvseId, Station, Timing
@@ -32,8 +34,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Make: TypeAlias = tuple[str | None, str | None, str | None]
+"""Vendor, model and firmware."""
 _REMEMBERED_TRANSACTIONS = 256
 _LOG_STATUS_16 = {"UploadFailed": "UploadFailure"}
+DRAWS_A = 1.0
+"""Below this [A] a phase carries a meter's noise."""
 LIVE_S = 120.0
 """A sample older than this, or than two meter intervals, is not what flows now [s]."""
 
@@ -82,6 +88,18 @@ class Memory:
     faults: dict[EvseId, set[str]] = field(default_factory=dict)
     meters: Meters = field(default_factory=Meters)
     learnt: StationLearnt | None = None
+    library: dict[Make, Forms] = field(default_factory=dict)
+    """What was learnt of every make, shared by all stations."""
+    forms: Forms = field(default_factory=Forms)
+    make: Make | None = None
+    """Vendor, model and firmware by its last boot; None before."""
+    phases: dict[EvseId, int] = field(default_factory=dict)
+    """Phases that the car of a transaction was measured to use; missing while unknown."""
+
+    def booted(self, boot: StationBooted) -> None:
+        """Take up what was learnt of other stations of the same vendor, model and firmware."""
+        self.make = (boot.vendor, boot.model, boot.firmware)
+        self.forms = self.library.setdefault(self.make, Forms())
 
     def evse(self, number: int) -> Evse | None:
         """Return the EVSE of a number, or None (and a line in the log) if the site file has none."""
@@ -112,10 +130,18 @@ class Memory:
 
     def remember(self, transaction_id: str, evse: EvseId, *, is_over: bool = False) -> None:
         """Note that a transaction runs, or is over, on an EVSE."""
+        if is_over:
+            self.phases.pop(evse, None)  # the next car may be another
         self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over)
         self.transactions.move_to_end(transaction_id)
         if len(self.transactions) > _REMEMBERED_TRANSACTIONS:
             self.transactions.popitem(last=False)
+
+    def begin(self, transaction_id: str, evse: EvseId) -> None:
+        """Note that a transaction began: with a car of which nothing is known, unless the message is a repeated one."""
+        if transaction_id not in self.transactions:
+            self.phases.pop(evse, None)
+        self.remember(transaction_id, evse)
 
     def is_over(self, transaction_id: str) -> bool:
         """Tell whether a transaction was seen to end."""
@@ -163,7 +189,16 @@ class Memory:
             is_live = not is_offline and self.is_live(taken_s, now_s)
             reading = self.meters.read(evse, samples, taken_s=taken_s, now_s=now_s, is_live=is_live)
             found += [] if reading is None else [reading]
+            self._see_phases(evse, reading)
         return tuple(found)
+
+    def _see_phases(self, evse: Evse, reading: Metered | None) -> None:
+        """Note on how many phases a car draws, as long as it draws: watts are shared by them."""
+        if reading is None or reading.current_a is None:
+            return
+        count = sum(amps >= DRAWS_A for amps in reading.current_a[: evse.phase_count])
+        if count:
+            self.phases[evse.id] = max(count, self.phases.get(evse.id, 0))
 
 
 class Dialect(Protocol):

@@ -8,10 +8,11 @@ from typing import TypeAlias
 
 from smartcharge.csms.schemas import Payload, format_time
 from smartcharge.events import ProfileKind
-from smartcharge.model import Evse, Wiring
+from smartcharge.model import Evse, Form, ScheduleKind, Way, Wiring
 from smartcharge.orders import Order
 
 DAY_S = 86_400.0
+_PLAIN = Form()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,9 @@ class SetProfile:
     expires_s: float | None = None
     """None never ends."""
     transaction_id: str | None = None
+    form: Form = _PLAIN
+    watts_phases: int | None = None
+    """Phases to multiply by where the station takes watts; None is all that the EVSE has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +100,12 @@ class Rate:
     """Rounded down to the tenth that OCPP allows."""
 
 
-def rate(evse: Evse, limit_a: float, unit: str | None) -> Rate:
+def rate(evse: Evse, limit_a: float, unit: str, phases: int) -> Rate:
     """Return an AC-side limit [A per phase] as the station takes it; DC always in watts at its outlet."""
     if evse.wiring is Wiring.DC:
         return Rate(unit="W", limit=_floor_to_tenth(limit_a * evse.watts_per_amp * evse.efficiency))
     if unit == "W":
-        return Rate(unit="W", limit=_floor_to_tenth(limit_a * evse.watts_per_amp))
+        return Rate(unit="W", limit=_floor_to_tenth(limit_a * phases * evse.voltage_v))
     return Rate(unit="A", limit=_floor_to_tenth(limit_a))
 
 
@@ -109,29 +113,63 @@ def _floor_to_tenth(value: float) -> float:
     return floor(value * 10.0 + 1e-6) / 10.0
 
 
-def schedule(request: SetProfile, unit: str | None, *, now_s: float, margin_s: float) -> Payload:
-    """Return the chargingSchedule of a profile sent now, with its one period; a DC EVSE has no phases.
+def schedule(request: SetProfile, *, now_s: float, margin_s: float) -> Payload:
+    """Return the chargingSchedule of a profile sent now; a DC EVSE has no phases.
 
     It starts a while before now, so that a station whose clock is behind has no gap before it;
-    a profile that never ends starts a day before, since nothing else would fill its gap.
+    a profile that never ends starts a day before, since nothing else would fill its gap.  A setpoint ends by
+    its duration, or, where it takes the place of the default profile, by a second period with the default.
+    A Relative one has neither: stations disagree on when it begins.
     """
     starts_s = floor(now_s - (DAY_S if request.expires_s is None else margin_s))
+    form, expires_s = request.form, request.expires_s
+    periods = [_period(request, 0, request.limit_a)]
+    whole: Payload = {"chargingRateUnit": _unit(request), "chargingSchedulePeriod": periods}
+    if form.kind is ScheduleKind.RELATIVE:
+        return whole
+    whole["startSchedule"] = format_time(starts_s)
+    if expires_s is not None and form.way is Way.TRANSACTION:
+        whole["duration"] = floor(expires_s) - starts_s
+    elif expires_s is not None:
+        periods.append(_period(request, floor(expires_s) - starts_s, request.evse.default_a))
+    return whole
+
+
+def _period(request: SetProfile, start_s: int, limit_a: float) -> Payload:
     evse = request.evse
-    limit = rate(evse, request.limit_a, unit)
-    period: Payload = {"startPeriod": 0, "limit": limit.limit}
+    phases = request.watts_phases or evse.phase_count
+    period: Payload = {"startPeriod": start_s, "limit": rate(evse, limit_a, request.form.unit, phases).limit}
     if evse.wiring is not Wiring.DC:
-        period["numberPhases"] = evse.phase_count
-    whole: Payload = {
-        "startSchedule": format_time(starts_s),
-        "chargingRateUnit": limit.unit,
-        "chargingSchedulePeriod": [period],
-    }
-    return whole if request.expires_s is None else {"duration": floor(request.expires_s) - starts_s, **whole}
+        period["numberPhases"] = phases if request.form.unit == "W" else evse.phase_count
+    return period
 
 
-def profile_id(evse: Evse, kind: ProfileKind) -> int:
-    """Return the chargingProfileId: always the same for an EVSE and kind, so that a new one replaces the old."""
-    return 10 * evse.number + (1 if kind is ProfileKind.DEFAULT else 2)
+def _unit(request: SetProfile) -> str:
+    return "W" if request.evse.wiring is Wiring.DC else request.form.unit
+
+
+def purpose(request: SetProfile, maximum: str) -> str:
+    """Return the chargingProfilePurpose of a request; ``maximum`` is the version's word for `Way.MAXIMUM`."""
+    if request.kind is ProfileKind.DEFAULT:
+        return ProfileKind.DEFAULT.value
+    return maximum if request.form.way is Way.MAXIMUM else request.form.way.value
+
+
+def profile_id(request: SetProfile) -> int:
+    """Return the chargingProfileId: always the same for an EVSE and purpose, so that a new one replaces the old."""
+    last = {Way.TRANSACTION: 2, Way.MAXIMUM: 3}.get(request.form.way, 1)
+    return 10 * request.evse.number + (1 if request.kind is ProfileKind.DEFAULT else last)
+
+
+def place(request: SetProfile) -> int:
+    """Return the connector or EVSE on which a profile is set."""
+    return 0 if request.form.is_on_station else request.evse.number
+
+
+def valid_to(request: SetProfile) -> Payload:
+    """Return the end of a Relative setpoint, which has no other; some firmware ignores it."""
+    is_open = request.form.kind is ScheduleKind.RELATIVE and request.expires_s is not None
+    return {"validTo": format_time(request.expires_s)} if is_open and request.expires_s is not None else {}
 
 
 def refusal(answer: Payload) -> str | None:

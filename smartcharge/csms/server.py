@@ -20,11 +20,12 @@ from websockets.typing import Subprotocol
 
 from smartcharge.clock import now_s
 from smartcharge.csms.admission import Admission, Handshake
-from smartcharge.csms.dialect import Dialect, Memory
+from smartcharge.csms.dialect import Dialect, Make, Memory
 from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.station import Link
+from smartcharge.csms.strategy import Forms
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
@@ -85,7 +86,8 @@ class Csms:
         self._ledger = ledger
         self._stations = {s.id: s for s in site.stations if s.control is Control.OCPP}
         self._station_of = {evse.id: s.id for s in self._stations.values() for evse in s.evses}
-        self._memories = {s.id: Memory(station=s, timing=site.timing) for s in self._stations.values()}
+        library: dict[Make, Forms] = {}
+        self._memories = {s.id: Memory(station=s, timing=site.timing, library=library) for s in self._stations.values()}
         self._admission = Admission(
             self._stations, security_profile=self._options.security_profile, holds_unknown=self._options.holds_unknown
         )
@@ -110,10 +112,18 @@ class Csms:
         return frozenset(self._stations)
 
     def resume(self, state: State) -> None:
-        """Take over, before `run`, which transactions run and which faults stand from the state on disk.
+        """Take over, before `run`, what was learnt, which transactions run and which faults stand by the state on disk.
 
         Stations name neither again: a StopTransaction of 1.6 does not say where, a NoError not what ended.
         """
+        for station_id, memory in self._memories.items():
+            known = state.stations[station_id]
+            memory.learnt = known.learnt
+            if known.boot is not None:
+                memory.booted(known.boot)
+            if known.learnt is not None:
+                memory.forms.setpoint.form = known.learnt.form
+                memory.forms.default.form = known.learnt.default_form
         for name, evse in state.evses.items():
             station = self._station_of.get(name)
             if station is None:

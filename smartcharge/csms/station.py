@@ -12,14 +12,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, assert_never
 
 from websockets.exceptions import ConnectionClosed
 
 from smartcharge.clock import now_s
+from smartcharge.csms.delivery import Delivery
 from smartcharge.csms.dialect import CannotHandle
 from smartcharge.csms.pace import Pace
-from smartcharge.csms.requests import ReadSettings, Request, SetProfile, refusal
+from smartcharge.csms.requests import ReadSettings, Request, SetProfile, Trigger, refusal
 from smartcharge.csms.rpc import (
     CallReceived,
     ErrorCode,
@@ -38,6 +43,7 @@ from smartcharge.events import (
     Commanded,
     ProfileKind,
     Rejected,
+    StationBooted,
     StationOffline,
     StationOnline,
     Unanswered,
@@ -85,9 +91,14 @@ class Mailbox:
         self._waiting.pop((command.evse, command.kind), None)
         self._waiting[command.evse, command.kind] = command
 
-    def take(self) -> Commanded:
-        """Remove and return the command that was wished first."""
-        return self._waiting.pop(next(iter(self._waiting)))
+    def take(self, wait_s: Callable[[Commanded], float] = lambda _: 0.0) -> Commanded | float:
+        """Remove and return the command that was wished first of those that need not wait, else the time till then [s].
+
+        Raises ValueError if nothing waits.
+        """
+        waits_s = {key: wait_s(command) for key, command in self._waiting.items()}
+        first = next((key for key, s in waits_s.items() if s <= 0.0), None)
+        return min(waits_s.values()) if first is None else self._waiting.pop(first)
 
 
 class Link:
@@ -105,6 +116,9 @@ class Link:
         self._to_ask: deque[Request] = deque(dialect.provisioning())
         self._defaults: dict[EvseId, float] = {}
         """Default profiles [A] that the station confirmed since it came or rebooted."""
+        self._delivery = Delivery(memory, dialect, self._ask)
+        self._told: dict[EvseId, tuple[float, float]] = {}
+        """The limit [A] that each EVSE accepted last, and when."""
         self._work = asyncio.Event()
         self._spoke = asyncio.Event()
         self._calling = asyncio.Lock()
@@ -143,6 +157,9 @@ class Link:
             Refused: The station answered no, or its version has no such message.
         """
         self._require_sound(self._dialect.call(request, now_s()))
+        return await self._ask(request)
+
+    async def _ask(self, request: Request) -> Payload:
         match await self._call(request):
             case ResultReceived(payload=payload):
                 if (reason := refusal(payload)) is not None:
@@ -231,6 +248,8 @@ class Link:
             await self._go_online()
             answer = await self._dialect.translate(call, now_s())
             for event in answer.events:
+                if isinstance(event, StationBooted):
+                    self._memory.booted(event)
                 await self._emit(event)
         except CannotHandle as error:
             self._complain(f"{call.action}: {error}")
@@ -272,14 +291,22 @@ class Link:
         while not self._is_closed:
             if self._to_ask and (isinstance(self._to_ask[0], ReadSettings) or self._mailbox.is_empty):
                 await self._provide(self._to_ask.popleft())
-            elif not self._mailbox.is_empty:
-                await self._deliver(self._mailbox.take())
+            elif self._mailbox.is_empty:
+                await self._wait_for_work(None)
+            elif isinstance(due := self._mailbox.take(self._wait_s), Commanded):
+                await self._deliver(due)
             else:
-                self._work.clear()
-                await self._work.wait()
+                await self._wait_for_work(due)
         while not self._mailbox.is_empty:
             command = self._mailbox.take()
+            assert isinstance(command, Commanded)
             await self._emit(Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse))
+
+    async def _wait_for_work(self, timeout_s: float | None) -> None:
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._work.wait()
 
     async def _wait_for_first_word(self) -> None:
         """Let a station that boots say so first; one that reconnects without a word is asked (evcc #28540)."""
@@ -288,23 +315,31 @@ class Link:
                 await self._spoke.wait()
         except TimeoutError:
             await self._go_online()
+        if self._memory.make is None:
+            self._to_ask.append(Trigger(message="BootNotification"))
 
     async def _provide(self, request: Request) -> None:
         """Ask a station what it can do, or set it up; a no is logged, and the station serves as it is."""
         if isinstance(request, SetProfile) and self._is_ours_already(request):
             return
-        match await self._call(request):
-            case ResultReceived(payload=payload):
-                reason = refusal(payload)
-                if reason is not None:
-                    logger.warning("%s: refuses %s: %s", self.station.id, type(request).__name__, clip(reason))
-                elif isinstance(request, ReadSettings):
-                    self._memory.learnt = self._dialect.learnt(payload, now_s())
-                    await self._emit(self._memory.learnt)
-                elif isinstance(request, SetProfile):
-                    self._defaults[request.evse.id] = request.limit_a
-            case reply:
-                logger.warning("%s: no to %s: %s", self.station.id, type(request).__name__, clip(reply, 200))
+        try:
+            if isinstance(request, SetProfile):
+                await self._install(request)
+                return
+            answer = await self._ask(request)
+        except (Refused, Unreachable) as error:
+            logger.warning("%s: no to %s: %s", self.station.id, type(request).__name__, clip(str(error), 200))
+        else:
+            if isinstance(request, ReadSettings):
+                self._memory.learnt = self._dialect.learnt(answer, now_s())
+                await self._emit(self._delivery.learnt(now_s()))
+
+    async def _install(self, request: SetProfile) -> None:
+        """Make the station follow a limit, and tell what was learnt of it on the way; raises as `ask`."""
+        if await self._delivery.install(request):
+            await self._emit(self._delivery.learnt(now_s()))
+        if request.kind is ProfileKind.DEFAULT:
+            self._defaults[request.evse.id] = request.limit_a
 
     def _is_ours_already(self, request: SetProfile) -> bool:
         """Tell whether the controller's own wish for the same default was sent, or is next."""
@@ -313,16 +348,27 @@ class Link:
     async def _deliver(self, command: Commanded) -> None:
         """Send a command and tell what became of it."""
         evse = next(evse for evse in self.station.evses if evse.id == command.evse)
-        outcome: Accepted | Rejected | Unanswered
+        outcome: Accepted | Rejected | Unanswered = Accepted(
+            at_s=now_s(), command_id=command.command_id, evse=command.evse
+        )
         if (reason := self._obstacle(command)) is not None:
             outcome = _rejected(command, reason)
-        elif self._has_default(command):
-            outcome = Accepted(at_s=now_s(), command_id=command.command_id, evse=command.evse)
-        else:
-            outcome = _outcome(command, await self._call(_profile(evse, command)))
-            if isinstance(outcome, Accepted) and command.kind is ProfileKind.DEFAULT:
-                self._defaults[command.evse] = command.limit_a
+        elif not self._has_default(command):
+            try:
+                await self._install(_profile(evse, command))
+                outcome = replace(outcome, at_s=now_s())
+                self._told[command.evse] = (command.limit_a, now_s())
+            except Refused as error:
+                outcome = _rejected(command, str(error))
+            except Unreachable:
+                outcome = Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse)
         await self._emit(outcome)
+
+    def _wait_s(self, command: Commanded) -> float:
+        """Return how long a command must wait for the station's flash [s]; lowering never waits."""
+        limit_a, told_s = self._told.get(command.evse, (inf, -inf))
+        is_raise = command.limit_a > limit_a
+        return max(0.0, told_s + self.station.charging.interval_s - now_s()) if is_raise else 0.0
 
     def _obstacle(self, command: Commanded) -> str | None:
         """Return why a command is not even sent, or None if it can be."""
@@ -374,19 +420,6 @@ def _profile(evse: Evse, command: Commanded) -> SetProfile:
         expires_s=command.expires_s,
         transaction_id=command.transaction_id if command.kind is ProfileKind.TRANSACTION else None,
     )
-
-
-def _outcome(command: Commanded, reply: Reply) -> Accepted | Rejected | Unanswered:
-    match reply:
-        case ResultReceived(payload=payload):
-            reason = refusal(payload)
-            if reason is not None:
-                return _rejected(command, reason)
-            return Accepted(at_s=now_s(), command_id=command.command_id, evse=command.evse)
-        case ErrorReceived():
-            return _rejected(command, f"{reply.code}: {reply.description}")
-        case Garbled() | None:
-            return Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse)
 
 
 def _rejected(command: Commanded, reason: str) -> Rejected:

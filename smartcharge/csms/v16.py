@@ -21,9 +21,12 @@ from smartcharge.csms.requests import (
     SetProfile,
     Trigger,
     WriteSetting,
+    place,
     profile_id,
+    purpose,
     rate_unit,
     schedule,
+    valid_to,
 )
 from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
@@ -175,7 +178,7 @@ class Dialect16:
         number = await self._ledger.transaction_number(
             self._memory.station.id, evse.number, started_s, payload["idTag"]
         )
-        self._memory.remember(str(number), evse.id)
+        self._memory.begin(str(number), evse.id)
         started = TransactionStarted(
             at_s=now_s,
             evse=evse.id,
@@ -244,18 +247,17 @@ class Dialect16:
                 return orders16.call(request, self._memory.number_of)
 
     def _profile(self, request: SetProfile, now_s: float) -> Payload:
-        timing, learnt = self._memory.timing, self._memory.learnt
-        unit = None if learnt is None else learnt.rate_unit
         profile: Payload = {
-            "chargingProfileId": profile_id(request.evse, request.kind),
-            "stackLevel": 0,  # some stations take no other (evcc #15493), and within a purpose we need one only
-            "chargingProfilePurpose": request.kind.value,
-            "chargingProfileKind": "Absolute",
-            "chargingSchedule": schedule(request, unit, now_s=now_s, margin_s=timing.margin_s),
+            "chargingProfileId": profile_id(request),
+            "stackLevel": request.form.stack_level,
+            "chargingProfilePurpose": purpose(request, "ChargePointMaxProfile"),
+            "chargingProfileKind": request.form.kind.value,
+            **valid_to(request),
+            "chargingSchedule": schedule(request, now_s=now_s, margin_s=self._memory.timing.margin_s),
         }
         if request.transaction_id is not None:
             profile["transactionId"] = int(request.transaction_id)
-        return {"connectorId": request.evse.number, "csChargingProfiles": profile}
+        return {"connectorId": place(request), "csChargingProfiles": profile}
 
     def has_transaction_id(self, transaction_id: str | None) -> bool:
         """Tell whether it is a number, as 1.6 transactions are."""

@@ -25,9 +25,12 @@ from smartcharge.csms.requests import (
     SetProfile,
     Trigger,
     WriteSetting,
+    place,
     profile_id,
+    purpose,
     rate_unit,
     schedule,
+    valid_to,
 )
 from smartcharge.csms.rpc import CallReceived, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time, parse_time_s
@@ -188,7 +191,7 @@ class Dialect201:
         is_start = payload["eventType"] == TransactionEventEnumType.started
         if not is_start and transaction_id in self._memory.transactions:
             return []
-        self._memory.remember(transaction_id, evse.id)
+        self._memory.begin(transaction_id, evse.id)
         started = TransactionStarted(
             at_s=now_s,
             evse=evse.id,
@@ -285,19 +288,18 @@ class Dialect201:
                 return orders2.call(request, self._memory.number_of)
 
     def _profile(self, request: SetProfile, now_s: float) -> Payload:
-        timing, learnt = self._memory.timing, self._memory.learnt
-        unit = None if learnt is None else learnt.rate_unit
-        id_ = profile_id(request.evse, request.kind)
+        id_, margin_s = profile_id(request), self._memory.timing.margin_s
         profile: Payload = {
             "id": id_,
-            "stackLevel": 0,  # some stations take no other, and within a purpose we need one only
-            "chargingProfilePurpose": request.kind.value,
-            "chargingProfileKind": "Absolute",
-            "chargingSchedule": [{"id": id_, **schedule(request, unit, now_s=now_s, margin_s=timing.margin_s)}],
+            "stackLevel": request.form.stack_level,
+            "chargingProfilePurpose": purpose(request, "ChargingStationMaxProfile"),
+            "chargingProfileKind": request.form.kind.value,
+            **valid_to(request),
+            "chargingSchedule": [{"id": id_, **schedule(request, now_s=now_s, margin_s=margin_s)}],
         }
         if request.transaction_id is not None:
             profile["transactionId"] = request.transaction_id
-        return {"evseId": request.evse.number, "chargingProfile": profile}
+        return {"evseId": place(request), "chargingProfile": profile}
 
     def has_transaction_id(self, transaction_id: str | None) -> bool:
         """Tell whether it fits the 36 characters of a 2.0.1 transactionId."""

@@ -7,7 +7,20 @@ import pytest
 from smartcharge.config import OcppSettings, Settings, StoreSettings, load
 from smartcharge.csms.secrets import make_secret
 from smartcharge.errors import ConfigError
-from smartcharge.model import Control, Meter, Money, Phases, Rotation, Staleness, Timing, Transformer, Wiring
+from smartcharge.model import (
+    Charging,
+    Control,
+    Meter,
+    Money,
+    Pause,
+    Phases,
+    Rotation,
+    Staleness,
+    Timing,
+    Transformer,
+    Way,
+    Wiring,
+)
 
 SITE = '[site]\nid = "s"\nname = "S"\ntimezone = "UTC"\n'
 MAIN = '[[circuits]]\nid = "main"\nvoltage_v = 230\nrating_a = 100\n'
@@ -167,6 +180,14 @@ class TestSecrets:
         assert "sesame" not in line
 
 
+class TestCharging:
+    def test_what_is_stated_is_kept_and_the_rest_is_learnt(self, tmp_path: Path) -> None:
+        stated = BOX + "charging = { way = 'TxDefaultProfile', unit = 'W', pause = 'stop', interval_s = 10 }\n"
+        charging = settled(tmp_path, SITE, MAIN, stated).site.stations[0].charging
+        assert charging == Charging(way=Way.DEFAULT, unit="W", pause=Pause.STOP, interval_s=10.0)
+        assert settled(tmp_path, SITE, MAIN, BOX).site.stations[0].charging == Charging()
+
+
 class TestSecurityProfile:
     @pytest.mark.parametrize(
         ("ocpp", "expected"),
@@ -301,6 +322,21 @@ REFUSED = {
     "steps beyond": (MAIN, BOX + "steps_a = [0, 6, 32]\n", "stations[0].steps_a: must go, above 0, from min_a"),
     "AC efficiency": (MAIN, BOX + "efficiency = 0.9\n", 'stations[0].efficiency: only an EVSE with wiring = "dc"'),
     "MQTT without broker": (MAIN, BOX + 'control = "mqtt"\n', "stations[0].control: is mqtt, but the file has no"),
+    "command without value": (
+        MAIN,
+        BOX.replace("default_a = 6", "default_a = 16") + "charging = { way = 'key', command = 'PowerLimit' }\n",
+        "stations[0].charging.value: is missing: way key needs it",
+    ),
+    "command without way": (
+        MAIN,
+        BOX + "charging = { command = 'PowerLimit' }\n",
+        "stations[0].charging.command: is used with way DataTransfer or key only",
+    ),
+    "limit without end": (
+        MAIN,
+        BOX + "charging = { kind = 'Relative' }\n",
+        "stations[0].default_a: must be max_a: limits that these stations take do not end by themselves",
+    ),
     "two passwords": (
         MAIN,
         BOX + "[mqtt]\npassword_file = 'f'\npassword_env = 'E'\n",

@@ -12,7 +12,7 @@ import pytest
 from smartcharge.config import OcppSettings, StoreSettings, site_schema
 from smartcharge.config import keys as keys_module
 from smartcharge.config.schema import UNITS, schema_text, unit_of, with_key_tables
-from smartcharge.model import Money, Timing
+from smartcharge.model import Charging, Money, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 SITES = Path(__file__).parents[2] / "sites"
@@ -85,6 +85,7 @@ class TestKeys:
         [
             (keys_module.TimingKeys, Timing, set[str](), set[str]()),
             (keys_module.MoneyKeys, Money, set[str](), set[str]()),
+            (keys_module.ChargingKeys, Charging, set[str](), set[str]()),
             (keys_module.OcppKeys, OcppSettings, set[str](), set[str]()),
             (keys_module.StoreKeys, StoreSettings, set[str](), set[str]()),
             (keys_module.MqttKeys, MqttSettings, {"password_file", "password_env"}, {"password"}),
@@ -97,7 +98,7 @@ class TestKeys:
         assert set(section.model_fields) - in_file_only == names - in_memory_only
         defaults = {field.name: field.default for field in fields(noun)}
         for name in set(section.model_fields) - in_file_only:
-            assert section.model_fields[name].default == defaults[name]
+            assert section.model_fields[name].default == getattr(defaults[name], "value", defaults[name])
 
     def test_schema_text_is_json(self) -> None:
         assert json.loads(schema_text()) == site_schema()

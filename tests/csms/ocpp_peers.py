@@ -17,7 +17,7 @@ from smartcharge.csms.dialect import Memory
 from smartcharge.csms.secrets import make_secret
 from smartcharge.csms.server import Csms, Options
 from smartcharge.errors import StoreError
-from smartcharge.events import Commanded, Event, ProfileKind
+from smartcharge.events import Accepted, Commanded, Event, ProfileKind, Rejected, Unanswered
 from smartcharge.model import (
     Circuit,
     CircuitId,
@@ -110,6 +110,17 @@ class Ear:
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    async def outcome(self, command_id: int) -> Event:
+        """Return what became of a command, once it is known."""
+        kinds = (Accepted, Rejected, Unanswered)
+
+        def settled() -> list[Event]:
+            return [e for e in self.events if isinstance(e, kinds) and e.command_id == command_id]
+
+        async with self._heard:
+            await self._heard.wait_for(lambda: bool(settled()))
+        return settled()[-1]
 
     async def hear(self, kind: type[E], count: int = 1) -> E:
         async with self._heard:

@@ -37,7 +37,7 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
-from smartcharge.model import Wiring
+from smartcharge.model import Form, Wiring
 from tests.csms.ocpp_peers import AC, AC2, DC, EPOCH_S, Numbers, configuration, evse, memory
 
 NOW = format_time(EPOCH_S)
@@ -264,7 +264,7 @@ class TestSetChargingProfile:
     def test_watts_for_a_station_that_takes_only_watts(self) -> None:
         known = memory()
         known.learnt = StationLearnt(at_s=0.0, station=known.station.id, rate_unit="W")
-        schedule = sent(dialect(known), setpoint(10.0))["csChargingProfiles"]["chargingSchedule"]
+        schedule = sent(dialect(known), setpoint(10.0, form=Form(unit="W")))["csChargingProfiles"]["chargingSchedule"]
         assert schedule["chargingRateUnit"] == "W"
         assert schedule["chargingSchedulePeriod"][0]["limit"] == 6900.0
 

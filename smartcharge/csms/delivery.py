@@ -1,0 +1,117 @@
+"""One limit brought to a station in a form that it takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from math import floor
+from typing import TYPE_CHECKING, TypeAlias
+
+from smartcharge.csms.requests import RemoteStop, Request, SetProfile, WriteSetting
+from smartcharge.csms.rpc import clip
+from smartcharge.csms.strategy import ends_by_itself, ladder, may_stop
+from smartcharge.errors import Refused
+from smartcharge.events import ProfileKind, StationLearnt
+from smartcharge.model import Form, Pause, Way
+from smartcharge.orders import Transfer
+
+if TYPE_CHECKING:
+    from smartcharge.csms.dialect import Dialect, Memory
+    from smartcharge.csms.schemas import Payload
+
+logger = logging.getLogger(__name__)
+
+Ask: TypeAlias = Callable[[Request], "Awaitable[Payload]"]
+"""Send a request and return the answer; raises Refused or Unreachable."""
+
+
+class Delivery:
+    """Brings limits to one station, and remembers in the station's memory which form it took."""
+
+    def __init__(self, memory: Memory, dialect: Dialect, ask: Ask) -> None:
+        self._memory = memory
+        self._dialect = dialect
+        self._ask = ask
+
+    async def install(self, wanted: SetProfile) -> bool:
+        """Make a station follow a limit; return whether something new was learnt of it.
+
+        Raises:
+            Refused: It takes the limit in no form; the reason is that of the best one.
+            Unreachable: It did not answer.
+        """
+        station = self._memory.station
+        stops = self._stops(wanted)
+        if stops is not None and station.charging.pause is Pause.STOP:
+            await self._ask(stops)
+            return False
+        try:
+            return await self._try_forms(wanted)
+        except Refused as error:
+            if stops is None:
+                raise
+            logger.warning("%s: refuses %g A (%s): stopped", wanted.evse.id, wanted.limit_a, clip(str(error)))
+            await self._ask(stops)
+            return False
+
+    def _stops(self, wanted: SetProfile) -> RemoteStop | None:
+        is_possible = wanted.kind is ProfileKind.TRANSACTION and wanted.transaction_id is not None
+        if not is_possible or not may_stop(self._memory.station, wanted.evse, wanted.limit_a):
+            return None
+        return RemoteStop(transaction_id=wanted.transaction_id or "")
+
+    async def _try_forms(self, wanted: SetProfile) -> bool:
+        memory = self._memory
+        proven = memory.forms.of(wanted.kind)
+        rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
+        reason: str | None = None
+        for form in (proven.form,) if proven.form in rungs else rungs:
+            assert form is not None
+            try:
+                await self._send(wanted, form)
+            except Refused as error:
+                reason = reason or str(error)
+            else:
+                return proven.accepted(form)
+        proven.refused()
+        raise Refused(reason or "there is no form to try")
+
+    async def _send(self, wanted: SetProfile, form: Form) -> None:
+        charging = self._memory.station.charging
+        watts_phases = charging.watts_phases or self._memory.phases.get(wanted.evse.id)
+        value = _filled(charging.value or "", wanted, watts_phases)
+        match form.way:
+            case Way.STOP:
+                if wanted.limit_a < wanted.evse.max_a:
+                    raise Refused("it takes all or nothing")
+            case Way.KEY:
+                await self._ask(WriteSetting(name=charging.command or "", value=value))
+            case Way.TRANSFER:
+                vendor, _, message = (charging.command or "").partition("/")
+                await self._ask(Transfer(vendor_id=vendor, message_id=message or None, data=value))
+            case Way.TRANSACTION | Way.DEFAULT | Way.MAXIMUM:
+                is_named = form.way is Way.TRANSACTION and form.names_transaction
+                transaction_id = wanted.transaction_id if is_named else None
+                await self._ask(replace(wanted, form=form, transaction_id=transaction_id, watts_phases=watts_phases))
+
+    def learnt(self, now_s: float) -> StationLearnt:
+        """Return what is known of the station by now, and keep it."""
+        memory = self._memory
+        setpoint = memory.forms.setpoint.form
+        known = memory.learnt or StationLearnt(at_s=now_s, station=memory.station.id)
+        memory.learnt = replace(
+            known,
+            at_s=now_s,
+            form=setpoint,
+            default_form=memory.forms.default.form,
+            limits_end=setpoint is None or ends_by_itself(setpoint),
+        )
+        return memory.learnt
+
+
+def _filled(template: str, wanted: SetProfile, watts_phases: int | None) -> str:
+    """Return a value with whole amperes for {a} and watts for {w}, rounded down."""
+    phases = watts_phases or wanted.evse.phase_count
+    watts = wanted.limit_a * phases * wanted.evse.voltage_v * wanted.evse.efficiency
+    return template.replace("{a}", str(floor(wanted.limit_a))).replace("{w}", str(floor(watts)))

@@ -1,0 +1,120 @@
+"""In which form a station takes limits: the ladder of forms to try, and what is learnt by trying.  Pure.
+
+Stations refuse what they do not understand: one takes TxDefaultProfile only (evcc #14888), one Relative
+schedules only (evcc #15581), one watts only (lbbrhzn/ocpp #1635), one has no charging profiles at all but a
+message of its vendor.  A refused form gives way to the next; the one that was accepted is kept.  What the
+site file states is not tried otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from smartcharge.csms.schemas import Version
+from smartcharge.events import ProfileKind, StationLearnt
+from smartcharge.model import Evse, Form, Pause, ScheduleKind, Station, Way, Wiring
+
+REFUSALS = 3
+"""So often in a row a form that worked must be refused before another is tried: one refusal can have other causes."""
+
+
+@dataclass(slots=True)
+class Proven:
+    """The form that a station accepted last for one kind of profile, and how often it refused it since."""
+
+    form: Form | None = None
+    refusals: int = 0
+
+    def accepted(self, form: Form) -> bool:
+        """Note an acceptance; return whether it is news."""
+        is_news = form != self.form
+        self.form, self.refusals = form, 0
+        return is_news
+
+    def refused(self) -> None:
+        """Note that the station refused everything that was tried."""
+        self.refusals += 1
+        if self.refusals >= REFUSALS:
+            self.form, self.refusals = None, 0
+
+
+@dataclass(slots=True)
+class Forms:
+    """What is known of the forms that a station takes."""
+
+    setpoint: Proven = field(default_factory=Proven)
+    default: Proven = field(default_factory=Proven)
+
+    def of(self, kind: ProfileKind) -> Proven:
+        """Return what is known for a kind of profile."""
+        return self.default if kind is ProfileKind.DEFAULT else self.setpoint
+
+
+def ladder(
+    station: Station, evse: Evse, kind: ProfileKind, version: Version, told: StationLearnt | None
+) -> tuple[Form, ...]:
+    """Return the forms to try, best first; what the site file states leaves out those that are otherwise."""
+    rungs = _default_rungs(station, evse) if kind is ProfileKind.DEFAULT else _setpoint_rungs(station, version, told)
+    found: list[Form] = []
+    for rung in rungs:
+        for unit in _units(station, evse, told):
+            form = replace(rung, unit=unit, stack_level=station.charging.stack_level)
+            if form not in found and _fits(station, form, kind):
+                found.append(form)
+    # The unit is tried last: first every way in the unit that the station named.
+    return tuple(sorted(found, key=lambda form: form.unit != found[0].unit)) if found else ()
+
+
+def _setpoint_rungs(station: Station, version: Version, told: StationLearnt | None) -> Iterator[Form]:
+    if (way := station.charging.way) in (Way.TRANSFER, Way.KEY, Way.STOP):
+        yield Form(way=way)
+        return
+    is_alone = len(station.evses) == 1
+    yield Form()
+    yield Form(kind=ScheduleKind.RELATIVE)
+    if version is Version.V16:
+        yield Form(names_transaction=False)
+    if told is None or told.max_periods is None or told.max_periods >= 2:
+        yield Form(way=Way.DEFAULT)
+        if is_alone:
+            yield Form(way=Way.DEFAULT, is_on_station=True)
+            yield Form(way=Way.MAXIMUM, is_on_station=True)
+            yield Form(way=Way.MAXIMUM)
+    yield Form(way=Way.DEFAULT, kind=ScheduleKind.RELATIVE)
+
+
+def _default_rungs(station: Station, evse: Evse) -> Iterator[Form]:
+    yield Form(way=Way.DEFAULT)
+    if all(other.default_a == evse.default_a for other in station.evses):
+        yield Form(way=Way.DEFAULT, is_on_station=True)
+    yield Form(way=Way.DEFAULT, kind=ScheduleKind.RELATIVE)
+
+
+def _units(station: Station, evse: Evse, told: StationLearnt | None) -> tuple[str, ...]:
+    if evse.wiring is Wiring.DC:
+        return ("W",)
+    if station.charging.unit is not None:
+        return (station.charging.unit,)
+    named = "A" if told is None or told.rate_unit is None else told.rate_unit
+    return ("W", "A") if named == "W" else ("A", "W")
+
+
+def _fits(station: Station, form: Form, kind: ProfileKind) -> bool:
+    stated = station.charging
+    is_way_free = stated.way is None or kind is ProfileKind.DEFAULT
+    return (is_way_free or form.way is stated.way) and (stated.kind is None or form.kind is stated.kind)
+
+
+def ends_by_itself(form: Form) -> bool:
+    """Tell whether a station surely drops a limit in this form when it expires.
+
+    A Relative schedule counts from a moment that stations disagree on, `validTo` is ignored by some firmware,
+    and what a vendor invented has no end at all.
+    """
+    return form.way in (Way.TRANSACTION, Way.DEFAULT, Way.MAXIMUM) and form.kind is ScheduleKind.ABSOLUTE
+
+
+def may_stop(station: Station, evse: Evse, limit_a: float) -> bool:
+    """Tell whether stopping the transaction is the way left to make an EVSE draw nothing."""
+    return limit_a < evse.min_a and station.charging.pause is not Pause.NEVER_STOP
