@@ -114,7 +114,7 @@ def live(version: Version, act: Callable[[Together], Awaitable[None]]) -> None:
 class TestWithTheRealServer:
     def test_it_is_provisioned_commanded_and_billed(self, version: Version) -> None:
         async def act(both: Together) -> None:
-            assert [len(both.of(kind)) for kind in (StationOnline, StationBooted, StationLearnt)] == [1, 1, 1]
+            assert [len(both.of(kind)) for kind in (StationOnline, StationBooted, StationLearnt)] == [1, 1, 2]
             installed = both.station.supply.profiles.installed
             assert [(number, one.periods[0].limit) for number, one in installed] == [(1, 8.0), (2, 8.0)]
             assert both.world.offered_a(FIRST) == 8.0
