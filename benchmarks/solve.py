@@ -23,7 +23,8 @@ from benchmarks.peers import CONES, PEERS
 from smartcharge.control.planning import GAP_SHARE
 from solvers import SOLVERS
 from solvers.greedy import fitted
-from solvers.problem import Floats, Problem, shortfall_wh
+from solvers.objective import shortfall_wh
+from solvers.problem import Floats, Problem
 from solvers.verify import refute
 
 DEADLINE_S = 120.0

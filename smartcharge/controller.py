@@ -74,6 +74,7 @@ class Controller:
         self._charger_of = {station: charger for charger in chargers for station in charger.stations()}
         self._observers = observers
         self._plan: Plan | None = None
+        self._answers = solvers.Answers(site.solver)
         self._failed: dict[str, str] = {}
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -201,12 +202,13 @@ class Controller:
     async def _solve(self, asked: Question) -> Schedule:
         """Return a verified schedule; a solver that does not come back is left behind."""
         solve_s = self._site.timing.solve_s
-        work = asyncio.to_thread(solvers.answer, asked.problem, solve_s, self._site.solver)
+        work = asyncio.to_thread(self._answers, asked.problem, solve_s)
         try:
             async with asyncio.timeout(3.0 * solve_s):
                 return await work
         except TimeoutError:
             log.exception("solver %s hangs: greedy answers", self._site.solver)
+            self._answers = solvers.Answers(self._site.solver)
             return solvers.answer(asked.problem, solve_s, "greedy")
 
     async def _supervise(self, source: Source) -> None:

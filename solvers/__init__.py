@@ -18,13 +18,14 @@ from weakref import WeakSet
 import numpy as np
 
 from solvers import greedy, highs
-from solvers.problem import Outcome, Problem, Schedule, objective, shortfall_wh
+from solvers.objective import schedule_of
+from solvers.problem import Outcome, Problem, Schedule
 from solvers.verify import refute
 
 if TYPE_CHECKING:
-    from solvers.problem import Floats, Solver
+    from solvers.problem import Solver
 
-__all__ = ["SOLVERS", "answer"]
+__all__ = ["SOLVERS", "Answers", "answer"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +55,14 @@ def rounded(problem: Problem, deadline_s: float) -> Schedule:
     if relaxed.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
         return replace(relaxed, solver="rounded")
     current_a = greedy.fitted(problem, relaxed.current_a, np.arange(problem.slots))
-    return min(
-        _schedule(problem, current_a, "rounded", started_s), greedy.greedy(problem, 0.0), key=lambda it: it.objective
-    )
+    fitted = schedule_of(problem, current_a, solver="rounded", started_s=started_s)
+    return min(fitted, greedy.greedy(problem, 0.0), key=lambda schedule: schedule.objective)
 
 
 def idle(problem: Problem, deadline_s: float) -> Schedule:
     """Return the schedule in which nobody charges: the last fallback, inside any limit."""
     del deadline_s
-    return _schedule(problem, np.zeros_like(problem.max_a), "idle", time.perf_counter())
+    return schedule_of(problem, np.zeros_like(problem.max_a), solver="idle", started_s=time.perf_counter())
 
 
 SOLVERS: dict[str, Solver] = {
@@ -77,14 +77,37 @@ SOLVERS: dict[str, Solver] = {
 """Every solver by the name that site files and the command line use."""
 
 
+class Answers:
+    """The problems of one site, one after the other: as ``answer``, but each begins where the last one ended."""
+
+    def __init__(self, solver_name: str) -> None:
+        """Take the name of a solver; raises KeyError if there is none of that name."""
+        self._name = solver_name
+        self._solver = self._new()
+
+    def __call__(self, problem: Problem, deadline_s: float) -> Schedule:
+        """Return a proven schedule by the named solver or, if it fails, is late or is refuted, by a simpler one."""
+        schedule = _first_proven(self._name, self._solver, problem, deadline_s)
+        if schedule.solver != self._name:
+            self._solver = self._new()  # the old one may still be running, or be the reason
+        return schedule
+
+    def _new(self) -> Solver:
+        return highs.Warm() if SOLVERS[self._name] is highs.solve else SOLVERS[self._name]
+
+
 def answer(problem: Problem, deadline_s: float, solver_name: str) -> Schedule:
     """Return a proven schedule by the named solver or, if it fails, is late or is refuted, by a simpler one.
 
     The schedule's ``solver`` says whose it is; why another was passed over is logged.  Raises
     KeyError for an unknown name, nothing else: a solver that hangs is left behind in its thread.
     """
+    return _first_proven(solver_name, SOLVERS[solver_name], problem, deadline_s)
+
+
+def _first_proven(name: str, solver: Solver, problem: Problem, deadline_s: float) -> Schedule:
     return (
-        _attempt(solver_name, SOLVERS[solver_name], problem, NAMED_SHARE * deadline_s)
+        _attempt(name, solver, problem, NAMED_SHARE * deadline_s)
         or _attempt("rounded", rounded, problem, ROUNDED_SHARE * deadline_s)
         or _attempt("greedy", greedy.greedy, problem, max(deadline_s, GREEDY_S))
         or idle(problem, 0.0)
@@ -124,14 +147,3 @@ def _run(solver: Solver, problem: Problem, deadline_s: float, future: Future[tup
         future.set_result((schedule, refute(problem, schedule)))
     except BaseException as error:  # noqa: BLE001  (any solver may break in any way; who waits must hear of it)
         future.set_exception(error)
-
-
-def _schedule(problem: Problem, current_a: Floats, name: str, started_s: float) -> Schedule:
-    return Schedule(
-        outcome=Outcome.FEASIBLE,
-        current_a=current_a,
-        shortfall_wh=shortfall_wh(problem, current_a),
-        objective=objective(problem, current_a),
-        solver=name,
-        solve_s=time.perf_counter() - started_s,
-    )

@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from solvers.problem import Floats, Outcome, Problem, Schedule, objective, shortfall_wh
-from solvers.rows import ROUNDING_A, Indices, caps_a
+from solvers.objective import schedule_of
+from solvers.problem import Floats, Problem, Schedule
+from solvers.rows import Indices, caps_a, floored_a, has_taper, taper_share
 from solvers.wires import Wires
 
 CRUMB_A = 1e-3
@@ -81,7 +82,7 @@ def fill(problem: Problem, order: Order, *, cap_a: Floats, slots: Indices, is_sh
         problem: What may be handed out.
         order: Whom to serve first.
         cap_a: Highest current of EV e in slot t [A], shape (T, E); at most ``caps_a(problem)``.
-        slots: The slots in the order in which they are served.
+        slots: The slots in the order in which they are served; the first to the last where batteries have tails.
         is_shared: Whether all EVs rise together rather than one after the other.
     """
     wires = Wires(problem)
@@ -90,17 +91,43 @@ def fill(problem: Problem, order: Order, *, cap_a: Floats, slots: Indices, is_sh
     reach_wh = (wh_per_amp * cap_a).sum(axis=0)
     power_w = problem.watts_per_amp * problem.max_a.max(axis=0)
     current_a = np.zeros_like(cap_a)
+    tails = has_taper(problem)
     for slot in slots:
-        least_a = problem.min_a if slot < problem.binary_slots else np.zeros(problem.evs)
+        is_binary = slot < problem.binary_slots
         want_a = np.minimum(cap_a[slot], left_wh / wh_per_amp[slot])
-        want_a = np.where(want_a < least_a - ROUNDING_A, 0.0, np.maximum(want_a, least_a) * (cap_a[slot] > 0.0))
+        if tails[slot].any():
+            lacks_wh = problem.battery_wh - (problem.demand_wh - left_wh)
+            tail_a = taper_share(problem)[slot] * lacks_wh / wh_per_amp[slot]
+            want_a = np.where(tails[slot], np.minimum(want_a, tail_a), want_a)
+        want_a = floored_a(problem, want_a) * (cap_a[slot] > 0.0) if is_binary else want_a
+        least_a = np.maximum(_lowest_a(problem) if is_binary else 0.0, np.full(problem.evs, CRUMB_A))
         evs = order(Queue(problem=problem, slot=int(slot), left_wh=left_wh, reach_wh=reach_wh, power_w=power_w))
         evs = evs[want_a[evs] > CRUMB_A]
         serve = wires.serve_together if is_shared else wires.serve_in_turn
-        current_a[slot, evs] = serve(int(slot), evs, want_a[evs], np.maximum(least_a[evs], CRUMB_A))
-        left_wh = np.maximum(left_wh - wh_per_amp[slot] * current_a[slot], 0.0)
+        given_a = np.zeros(problem.evs)
+        given_a[evs] = serve(int(slot), evs, want_a[evs], least_a[evs])
+        if is_binary and problem.is_stepped.any():
+            given_a = _stepped(problem, wires, int(slot), evs, given_a)
+        current_a[slot] = given_a
+        left_wh = np.maximum(left_wh - wh_per_amp[slot] * given_a, 0.0)
         reach_wh -= wh_per_amp[slot] * cap_a[slot]
     return current_a
+
+
+def _lowest_a(problem: Problem) -> Floats:
+    """Return the lowest current above 0 that EV e may have in a binary slot [A], shape (E,)."""
+    return np.where(problem.is_stepped, problem.steps_a.min(axis=1, initial=np.inf), problem.min_a)
+
+
+def _stepped(problem: Problem, wires: Wires, slot: int, evs: Indices, given_a: Floats) -> Floats:
+    """Return currents [A], shape (E,), that are steps: each the step below what was given, or nothing.
+
+    To draw less can load a row more, so everybody is served once more: the step or nothing.
+    """
+    floored = floored_a(problem, given_a)
+    served = np.zeros_like(given_a)
+    served[evs] = wires.serve_in_turn(slot, evs, floored[evs], np.maximum(floored[evs], CRUMB_A))
+    return served
 
 
 def greedy(problem: Problem, deadline_s: float) -> Schedule:
@@ -109,8 +136,10 @@ def greedy(problem: Problem, deadline_s: float) -> Schedule:
     started_s = time.perf_counter()
     per_wh = problem.price_per_wh
     cap_a = caps_a(problem) * (per_wh < problem.shortfall_price)
-    slots = np.argsort(per_wh.sum(axis=1), kind="stable")
-    return _schedule(problem, fill(problem, by_value, cap_a=cap_a, slots=slots), "greedy", started_s)
+    has_tails = bool(has_taper(problem).any())
+    slots = np.arange(problem.slots) if has_tails else np.argsort(per_wh.sum(axis=1), kind="stable")
+    current_a = fill(problem, by_value, cap_a=cap_a, slots=slots)
+    return schedule_of(problem, current_a, solver="greedy", started_s=started_s)
 
 
 def edf(problem: Problem, deadline_s: float) -> Schedule:
@@ -140,8 +169,9 @@ def round_robin(problem: Problem, deadline_s: float) -> Schedule:
 def fitted(problem: Problem, wish_a: Floats, slots: Indices) -> Floats:
     """Return currents [A], shape (T, E), near a wish that may break minimum currents; 0 outside ``slots``."""
     is_binary = (np.arange(problem.slots) < problem.binary_slots)[:, None]
-    rounded_a = np.where(wish_a < problem.min_a / 2.0, 0.0, np.maximum(wish_a, problem.min_a))
-    cap_a = np.minimum(np.where(is_binary, rounded_a, wish_a), caps_a(problem))
+    rounded_a = np.where(wish_a < _lowest_a(problem) / 2.0, 0.0, np.maximum(wish_a, _lowest_a(problem)))
+    nearest_a = floored_a(problem, rounded_a + np.where(problem.is_stepped, _half_step_a(problem), 0.0))
+    cap_a = np.minimum(np.where(is_binary, nearest_a, wish_a), caps_a(problem))
 
     def by_wish(queue: Queue) -> Indices:
         return np.argsort(-wish_a[queue.slot], kind="stable")
@@ -149,20 +179,18 @@ def fitted(problem: Problem, wish_a: Floats, slots: Indices) -> Floats:
     return fill(problem, by_wish, cap_a=cap_a, slots=slots)
 
 
+def _half_step_a(problem: Problem) -> Floats:
+    """Return half the smallest distance between steps of each EV [A], shape (E,); 0 where there is none."""
+    steps_a = np.where(np.isfinite(problem.steps_a), problem.steps_a, np.nan)
+    if steps_a.shape[1] < 2:
+        return np.zeros(problem.evs)
+    rise_a = np.nan_to_num(np.diff(steps_a, axis=1), nan=np.inf).min(axis=1)
+    half_a = np.where(np.isfinite(rise_a), rise_a / 2.0, 0.0)
+    return np.asarray(np.broadcast_to(half_a, (problem.evs,)))
+
+
 def _quick(problem: Problem, order: Order, name: str, *, is_shared: bool = False) -> Schedule:
     started_s = time.perf_counter()
     slots = np.arange(problem.slots)
-    return _schedule(
-        problem, fill(problem, order, cap_a=caps_a(problem), slots=slots, is_shared=is_shared), name, started_s
-    )
-
-
-def _schedule(problem: Problem, current_a: Floats, name: str, started_s: float) -> Schedule:
-    return Schedule(
-        outcome=Outcome.FEASIBLE,
-        current_a=current_a,
-        shortfall_wh=shortfall_wh(problem, current_a),
-        objective=objective(problem, current_a),
-        solver=name,
-        solve_s=time.perf_counter() - started_s,
-    )
+    current_a = fill(problem, order, cap_a=caps_a(problem), slots=slots, is_shared=is_shared)
+    return schedule_of(problem, current_a, solver=name, started_s=started_s)

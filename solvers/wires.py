@@ -118,8 +118,8 @@ class Wires:
 
 def _is_ray(coupling: Complexes, length: Floats) -> Bools:
     """Return in which rows all phasors point the same way, so that the length of a sum is the sum of lengths."""
-    if not len(length):
-        return np.zeros(0, dtype=np.bool_)
+    if not length.size:
+        return np.ones(len(length), dtype=np.bool_)
     lead = np.take_along_axis(coupling, length.argmax(axis=1, keepdims=True), axis=1)
     along = (coupling * lead.conj()).real
     return np.asarray((along >= length * abs(lead) * (1.0 - STRAIGHT)).all(axis=1))

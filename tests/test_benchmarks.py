@@ -16,7 +16,7 @@ from benchmarks.solve import Case
 from smartcharge.config import load
 from smartcharge.sim.generator import Kind
 from solvers import SOLVERS
-from solvers.problem import objective
+from solvers.objective import objective
 
 
 class TestLimitCut:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hypothesis import strategies as st
 
-from solvers.problem import Problem
+from solvers.problem import Problem, Storage
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -113,6 +113,50 @@ def random_problem(*, seed: int, slots: int, evs: int, rows: int, binary_slots: 
     )
 
 
+def equipped(problem: Problem, *, seed: int) -> Problem:
+    """Return the problem with some of what only some sites have: steps, tails, batteries, a grid meter that sells."""
+    rng = np.random.default_rng(seed)
+    slots, evs, rows = problem.slots, problem.evs, len(problem.coupling)
+    steps_a = np.where(rng.random((evs, 1)) < 0.5, np.array([8.0, 16.0, 24.0]), np.inf)
+    is_full = rng.random(evs) < 0.5
+    battery_wh = np.where(is_full, problem.demand_wh, problem.demand_wh * rng.uniform(1.0, 2.0, evs))
+    periods: Floats = np.kron(np.eye((slots + 1) // 2), np.ones((1, 2)) / 2.0)[:, :slots].astype(np.float64)
+    return replace(
+        problem,
+        steps_a=steps_a if rng.random() < 0.5 else np.zeros((1, 0)),
+        pause_price=rng.uniform(0.0, 2.0, evs) if rng.random() < 0.5 else np.zeros(1),
+        battery_wh=battery_wh,
+        taper_s=rng.choice([0.0, 600.0, 3600.0], evs),
+        late_price=rng.choice([0.0, 1e-4]) * rng.random((slots, evs)),
+        fair_price=float(rng.choice([0.0, 1e-4, 5e-3])),
+        base_w=rng.uniform(-8000.0, 8000.0, slots),
+        export_price=problem.price - rng.uniform(0.0, 3e-4, slots) if rng.random() < 0.6 else None,
+        peak_share=periods if rng.random() < 0.5 else None,
+        peak_base_w=rng.uniform(0.0, 2000.0, 1),
+        storage=_storage(rng, slots, rows) if rng.random() < 0.6 else Storage(),
+    )
+
+
+def _storage(rng: np.random.Generator, slots: int, rows: int) -> Storage:
+    count = int(rng.integers(1, 3))
+    capacity_wh = rng.uniform(2000.0, 20000.0, count)
+    reserve_wh = 0.2 * capacity_wh * rng.random(count)
+    return Storage(
+        charge_w=rng.uniform(0.0, 8000.0, (slots, count)) * (rng.random((slots, count)) < 0.8),
+        discharge_w=rng.uniform(0.0, 8000.0, (slots, count)) * (rng.random((slots, count)) < 0.8),
+        level_wh=reserve_wh + rng.random(count) * (capacity_wh - reserve_wh),
+        reserve_wh=reserve_wh,
+        capacity_wh=capacity_wh,
+        efficiency=rng.uniform(0.85, 1.0, count),
+        wear_price=rng.uniform(0.0, 1e-4, count),
+        worth=rng.uniform(0.0, 4e-4, count),
+        target_wh=capacity_wh * rng.random(count),
+        due_slot=rng.integers(0, slots, count),
+        target_price=rng.choice([0.0, 5e-3], count),
+        coupling=(rng.choice([0.0, 1.0], (rows, count)) / 230.0).astype(np.complex128),
+    )
+
+
 def _demands(rng: np.random.Generator, reach_wh: Floats) -> Floats:
     is_empty = rng.random(len(reach_wh)) < 0.1
     return np.where(is_empty, 0.0, rng.uniform(0.1, 1.3, len(reach_wh)) * reach_wh)
@@ -121,10 +165,11 @@ def _demands(rng: np.random.Generator, reach_wh: Floats) -> Floats:
 @st.composite
 def problems(draw: st.DrawFn, *, max_slots: int = 6, max_evs: int = 6) -> Problem:
     """Draw a random problem; simpler ones have fewer of everything."""
-    return random_problem(
+    plain = random_problem(
         seed=draw(st.integers(0, 2**32 - 1)),
         slots=draw(st.integers(1, max_slots)),
         evs=draw(st.integers(0, max_evs)),
         rows=draw(st.integers(0, 4)),
         binary_slots=draw(st.integers(0, 2)),
     )
+    return equipped(plain, seed=draw(st.integers(0, 2**32 - 1))) if draw(st.booleans()) else plain

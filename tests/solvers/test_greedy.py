@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers import SOLVERS, greedy, highs
+from solvers.objective import schedule_of
 from solvers.problem import Outcome, Problem
 from solvers.rows import caps_a
 from solvers.verify import refute
@@ -28,7 +29,7 @@ class TestAlwaysFeasible:
         rng = np.random.default_rng(0)
         wish_a = problem.max_a * rng.random(problem.max_a.shape)
         current_a = greedy.fitted(problem, wish_a, np.arange(problem.slots))
-        schedule = greedy._schedule(problem, current_a, "fitted", 0.0)
+        schedule = schedule_of(problem, current_a, solver="fitted", started_s=0.0)
         assert refute(problem, schedule) == ()
 
     @given(problem=problems(max_slots=4, max_evs=5))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from solvers.problem import objective, shortfall_wh
+from solvers.objective import objective, shortfall_wh
 from tests.solvers.problems import contended
 
 

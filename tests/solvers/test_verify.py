@@ -7,21 +7,15 @@ import pytest
 from hypothesis import given, settings
 
 from solvers import SOLVERS
-from solvers.problem import Floats, Outcome, Problem, Schedule, objective, shortfall_wh
+from solvers.objective import schedule_of
+from solvers.problem import Floats, Outcome, Problem, Schedule
 from solvers.verify import refute
 from tests.solvers.problems import contended, problems, simple
 
 
 def claimed(problem: Problem, current_a: Floats) -> Schedule:
     """Return a schedule that is truthful about its currents, whatever they are."""
-    return Schedule(
-        outcome=Outcome.FEASIBLE,
-        current_a=current_a,
-        shortfall_wh=shortfall_wh(problem, current_a),
-        objective=objective(problem, current_a),
-        solver="planted",
-        solve_s=0.0,
-    )
+    return schedule_of(problem, current_a, solver="planted", started_s=0.0)
 
 
 def only_fault(problem: Problem, schedule: Schedule) -> str:
