@@ -14,6 +14,7 @@ from typing import Final
 import solvers
 from smartcharge.clock import now_s
 from smartcharge.control.allocation import allocate
+from smartcharge.control.compliance import derived
 from smartcharge.control.health import derived_faults
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Decision, Plan
@@ -27,6 +28,7 @@ from smartcharge.events import (
     Commanded,
     ControllerStarted,
     Event,
+    LimitFollowed,
     LimitSet,
     LimitsReplaced,
     Metered,
@@ -43,7 +45,8 @@ from solvers.problem import Schedule
 
 _BILLED: Final = (TransactionStarted, TransactionEnded)
 _CALM: Final = (
-    Metered, CircuitMetered, LimitSet, LimitsReplaced, SourceHeard, StationLearnt, Accepted, Commanded, Watched
+    Metered, CircuitMetered, LimitFollowed, LimitSet, LimitsReplaced, SourceHeard, StationLearnt, Accepted, Commanded,
+    Watched,
 )  # fmt: skip
 """Facts that may wait for the next turn of the fast loop."""
 RESTART_S: Final = (1.0, 60.0)
@@ -153,6 +156,8 @@ class Controller:
         for fault in derived_faults(self.state, at_s):
             log.warning("%s: %s", fault.evse, fault)
             self._take(fault)
+        for fact in tuple(derived(self.state, at_s)):
+            self._take(fact)
         limits = effective_limits(self.state, at_s)
         decision = allocate(self.state, limits, self._plan, at_s)
         commands = [c for c in changes(self.state, decision, at_s) if self._station(c) in self._charger_of]

@@ -248,6 +248,39 @@ class FailsafeSet(Happening):
     """Least stay in failsafe; None leaves what the site file says."""
 
 
+class Stage(Enum):
+    """What becomes of a grid limit, in this order."""
+
+    BINDS = "binds"
+    """It is understood and its time has come."""
+    APPLIED = "applied"
+    """Whatever stations may be following now fits it: the last one has confirmed."""
+    UNMET = "cannot comply"
+    """It could not be applied within the declared time."""
+    MEASURED = "measured"
+    """The meters show that it is kept."""
+    EXCEEDED = "exceeded"
+    """The meters show that it is not kept."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitFollowed(Happening):
+    """One step in the life of a grid limit, found by the controller: the proof of compliance is made of these."""
+
+    source: str
+    circuit: CircuitId
+    version: str
+    since_s: float
+    """Start of the limit, or its arrival: with source, circuit and version it tells limits apart."""
+    stage: Stage
+    seen_s: float
+    """When it came about: the last confirmation, the measurement."""
+    over_w: float = 0.0
+    """How far over the limit [W]."""
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerStarted(Happening):
     """The controller starts: what it knew of lines to grid operators is of another life."""
@@ -367,6 +400,7 @@ Event: TypeAlias = (
     | LimitsReplaced
     | SourceHeard
     | FailsafeSet
+    | LimitFollowed
     | ControllerStarted
     | PricesSet
     | FaultRaised

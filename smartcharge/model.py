@@ -384,6 +384,10 @@ class GridSource:
     """Least stay in failsafe (LPC ``failsafeDurationMinimum``: 2 to 24 h)."""
     keeps_schedule: bool = False
     """Whether limits that were known before the line was lost stay good until they end (OpenADR, OSCP)."""
+    floor_w: float | None = None
+    """What may be asked for at least (section 14a EnWG, Pmin); less is followed too, but flagged."""
+    holds_floor: bool = False
+    """Whether a limit below ``floor_w`` is raised to it instead."""
     may_go_autonomous: bool = False
     """Whether silence may free the site in the end, as LPC allows; else the failsafe value holds for ever (I4)."""
     release: Release = Release()

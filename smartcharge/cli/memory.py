@@ -23,6 +23,7 @@ def known(state: State) -> dict[str, Any]:
         "evses": {name: _without(_plain(evse), "evse") for name, evse in state.evses.items()},
         "stations": _plain(state.stations),
         "sources": {name: _without(_plain(known), "source") for name, known in state.sources.items()},
+        "records": [_plain(record) for record in state.records.values()],
         "meters": _plain(state.meters),
         "prices": _plain(state.prices),
         "last_command_id": state.last_command_id,

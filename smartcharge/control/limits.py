@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bound:
+class Bound:
     """One limit on the lines and the total power of a circuit; None where it does not bind."""
 
     source: str
@@ -76,12 +76,12 @@ def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Lim
     Looking ahead, grid limits expire and nothing else changes.
     """
     rows = state.topology.rows
-    bounds = {circuit.id: [_Bound(source="rating", lines_a=circuit.rating_a)] for circuit in state.site.circuits}
+    bounds = {circuit.id: [Bound(source="rating", lines_a=circuit.rating_a)] for circuit in state.site.circuits}
     for where, bound in _grid_bounds(state, now_s + ahead_s):
         bounds[where].append(bound)
     ratings = {s.id: _rating(s) for s in state.site.stations if s.rating_a is not None}
     others = other_a(state, now_s)
-    beside_a = [_other_on(row, others) for row in rows]
+    beside_a = [other_on(row, others) for row in rows]
     lowest = [
         _lowest(row, [ratings[row.station]] if row.station else bounds[row.circuit], amps)
         for row, amps in zip(rows, beside_a, strict=True)
@@ -102,32 +102,32 @@ def changes_s(state: State, now_s: float, until_s: float) -> tuple[float, ...]:
     return tuple(sorted({t for known in state.sources.values() for t in liveness.changes_s(known, now_s, until_s)}))
 
 
-def _lowest(row: Row, bounds: Sequence[_Bound], other_a: float) -> tuple[float, str]:
+def _lowest(row: Row, bounds: Sequence[Bound], other_a: float) -> tuple[float, str]:
     bound = min(bounds, key=lambda bound: bound.on(row, other_a))
     return bound.on(row, other_a), f"{row.label} {bound.source}"
 
 
-def _rating(station: Station) -> _Bound:
+def _rating(station: Station) -> Bound:
     assert station.rating_a is not None
-    return _Bound(source="rating", lines_a=Phases.all(station.rating_a))
+    return Bound(source="rating", lines_a=Phases.all(station.rating_a))
 
 
-def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, _Bound]]:
+def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, Bound]]:
     """Yield what grid operators allow, each with its circuit."""
     circuits = {circuit.id: circuit for circuit in state.site.circuits}
     for then in state.sources.values():
         known = liveness.at(then, at_s)
         name = known.source.id
         for limit in _imports(liveness.in_force(known, at_s)):
-            yield limit.circuit, _bound(circuits[limit.circuit], limit, f"grid limit of {name}")
+            yield limit.circuit, bound_of(circuits[limit.circuit], limit, f"grid limit of {name}")
         for limit in _imports(liveness.expired(known, at_s)):
             circuit = circuits[limit.circuit]
-            stays = _bound(circuit, limit, f"failsafe, {name} is silent")
+            stays = bound_of(circuit, limit, f"failsafe, {name} is silent")
             yield circuit.id, stays if limit.scope is Scope.LOADS else _with_lines(stays, circuit.failsafe_a)
         for limit, risen in liveness.letting_go(known, at_s):
             if limit.direction is Direction.IMPORT:
                 circuit = circuits[limit.circuit]
-                yield circuit.id, _rising(circuit, _bound(circuit, limit, f"{name} lets go slowly"), risen)
+                yield circuit.id, _rising(circuit, bound_of(circuit, limit, f"{name} lets go slowly"), risen)
         if known.liveness in UNSURE and known.source.heartbeat_s is not None:
             yield _failsafe(circuits[known.source.circuit], known)
 
@@ -136,16 +136,17 @@ def _imports(limits: Iterable[GridLimit]) -> Iterator[GridLimit]:
     return (limit for limit in limits if limit.direction is Direction.IMPORT)
 
 
-def _bound(circuit: Circuit, limit: GridLimit, source: str) -> _Bound:
+def bound_of(circuit: Circuit, limit: GridLimit, source: str) -> Bound:
+    """Return what a grid limit allows on its circuit; ``source`` says why, in words."""
     total_a = None if limit.power_w is None else limit.power_w / (3.0 * circuit.voltage_v)
-    return _Bound(source=source, lines_a=limit.current_a, total_a=total_a, scope=limit.scope)
+    return Bound(source=source, lines_a=limit.current_a, total_a=total_a, scope=limit.scope)
 
 
-def _failsafe(circuit: Circuit, known: SourceState) -> tuple[CircuitId, _Bound]:
+def _failsafe(circuit: Circuit, known: SourceState) -> tuple[CircuitId, Bound]:
     """Return what holds while a source is not heard."""
     failsafe_w = known.failsafe_w
     why = "is silent" if known.liveness is Liveness.FAILSAFE else "was not heard yet"
-    bound = _Bound(
+    bound = Bound(
         source=f"failsafe, {known.source.id} {why}",
         lines_a=known.source.failsafe_a,
         total_a=None if failsafe_w is None else failsafe_w / (3.0 * circuit.voltage_v),
@@ -154,11 +155,11 @@ def _failsafe(circuit: Circuit, known: SourceState) -> tuple[CircuitId, _Bound]:
     return circuit.id, bound
 
 
-def _with_lines(bound: _Bound, lines_a: Phases) -> _Bound:
+def _with_lines(bound: Bound, lines_a: Phases) -> Bound:
     return replace(bound, lines_a=lines_a if bound.lines_a is None else bound.lines_a.min(lines_a))
 
 
-def _rising(circuit: Circuit, bound: _Bound, risen: float) -> _Bound:
+def _rising(circuit: Circuit, bound: Bound, risen: float) -> Bound:
     """Return a bound on its way up to the rating of its circuit."""
     rating_a = circuit.rating_a
 
@@ -170,7 +171,8 @@ def _rising(circuit: Circuit, bound: _Bound, risen: float) -> _Bound:
     return replace(bound, lines_a=lines_a, total_a=total_a)
 
 
-def _other_on(row: Row, others: Mapping[CircuitId, Phases]) -> float:
+def other_on(row: Row, others: Mapping[CircuitId, Phases]) -> float:
+    """Return the load beside the cars on a row [A], given that of each circuit."""
     if row.station is not None:
         return 0.0
     other = others[row.circuit]

@@ -150,7 +150,7 @@ def limited(known: SourceState, event: LimitSet, policy: Staleness) -> SourceSta
         circuit=event.circuit,
         received_at_s=event.at_s,
         current_a=event.current_a,
-        power_w=event.power_w,
+        power_w=_allowed_w(known.source, event.power_w),
         scope=event.scope,
         direction=event.direction,
         start_s=event.start_s,
@@ -159,7 +159,15 @@ def limited(known: SourceState, event: LimitSet, policy: Staleness) -> SourceSta
         version=event.version,
     )
     others = (o for o in known.limits if (o.circuit, o.direction) != (event.circuit, event.direction))
-    return _written(known, event.at_s, (*others, limit), event.issued_at_s)
+    return _written(known, event.at_s, (*others, _renewed(known, limit)), event.issued_at_s)
+
+
+def _renewed(known: SourceState, limit: GridLimit) -> GridLimit:
+    """Return a limit with the arrival of the one that it renews, if that is still in force and asks for the same."""
+    for last in in_force(known, limit.received_at_s):
+        if replace(last, received_at_s=limit.received_at_s, end_s=limit.end_s) == limit:
+            return replace(limit, received_at_s=last.received_at_s)
+    return limit
 
 
 def lifted(known: SourceState, event: LimitLifted) -> SourceState:
@@ -266,6 +274,13 @@ def _is_proven(known: SourceState, at_s: float) -> bool:
     if known.heard_s is None or known.returned_s is None or at_s - known.heard_s > known.source.heartbeat_s:
         return False
     return known.liveness is Liveness.INIT or known.written_s >= known.returned_s
+
+
+def _allowed_w(source: GridSource, power_w: float | None) -> float | None:
+    """Return a power limit, raised to what section 14a guarantees if the site insists on that."""
+    if power_w is None or source.floor_w is None or not source.holds_floor:
+        return power_w
+    return max(power_w, source.floor_w)
 
 
 def _failsafe_limit(known: SourceState, at_s: float) -> GridLimit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from smartcharge.control import liveness
+from smartcharge.control import compliance, liveness
 from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, believed
 from smartcharge.control.limits import changes_s
@@ -22,6 +22,7 @@ from smartcharge.events import (
     FailsafeSet,
     FaultCleared,
     FaultRaised,
+    LimitFollowed,
     LimitLifted,
     LimitSet,
     LimitsReplaced,
@@ -68,8 +69,10 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
 def matters(before: State, after: State, event: Event) -> bool:
     """Tell whether a fact could change a decision: most readings and answers only confirm what is known."""
     match event:
-        case Commanded():
+        case Commanded() | LimitFollowed():
             return False  # the cycle that gave it knows
+        case Metered() | CircuitMetered() if compliance.is_waiting(after):
+            return True
         case Metered() | Accepted() if event.evse in before.evses:
             return _weight(before.evses[event.evse], event.at_s) != _weight(after.evses[event.evse], event.at_s)
         case CircuitMetered() if event.circuit in before.meters and event.circuit in after.meters:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
-from smartcharge.control import beliefs, beside, liveness, sessions
+from smartcharge.control import beliefs, beside, liveness, records, sessions
 from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, worst_a
 from smartcharge.control.liveness import SourceState
+from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
@@ -22,6 +23,7 @@ from smartcharge.events import (
     FaultCleared,
     FaultRaised,
     FirmwareReported,
+    LimitFollowed,
     LimitLifted,
     LimitSet,
     LimitsReplaced,
@@ -73,6 +75,8 @@ class State:
     peak_w: float
     """Highest power that the cars were measured to draw together [W]: paid for, so free from then on."""
     station_of: Mapping[EvseId, Station]
+    records: Mapping[tuple[str, CircuitId, str, float], Record] = field(default_factory=dict)
+    """What became of grid limits, newest last."""
     topology: Topology = field(compare=False)
     """Rows of the network with the phases that each car was found to use; derived, so it is not compared."""
 
@@ -123,6 +127,8 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _circuit_metered(state, event)
         case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet():
             return _grid(state, event)
+        case LimitFollowed():
+            return replace(state, records=records.followed(state.records, state.sources, event))
         case ControllerStarted():
             return replace(state, sources={n: liveness.restarted(k, event) for n, k in state.sources.items()})
         case PricesSet():
@@ -216,6 +222,8 @@ def _evse(state: State, event: _EvseEvent) -> State:
     after = replace(state, evses={**state.evses, event.evse: evse}, last_command_id=last)
     if isinstance(event, Metered) and state.site.money.peak_per_kw > 0.0:
         after = replace(after, peak_w=max(state.peak_w, _measured_w(after)))
+    if isinstance(event, Accepted):
+        after = replace(after, records=records.accepted(state.records, event.at_s))
     return after if _phases(evse) == _phases(state.evses[event.evse]) else _with_phases(after)
 
 
