@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smartcharge.config.draft import Load, loads
 from smartcharge.config.keys import ChargingKeys, CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.operators import operators
 from smartcharge.config.secrets import mqtt_password, station_secret
 from smartcharge.config.settings import Settings, StoreSettings
 from smartcharge.csms.settings import OcppSettings
@@ -50,16 +51,18 @@ def settings(file: SiteFile, folder: Path) -> Settings:
 def _site(file: SiteFile, folder: Path) -> Site:
     circuits = _circuits(file)
     volts = {circuit.id: circuit.secondary_v for circuit in circuits}
+    stations = tuple(
+        _station(keys, turn, volts[CircuitId(keys.circuit)], folder)
+        for keys in file.stations
+        for turn in range(len(keys.ids))
+    )
     return Site(
         **file.site.model_dump(),
         circuits=circuits,
-        stations=tuple(
-            _station(keys, turn, volts[CircuitId(keys.circuit)], folder)
-            for keys in file.stations
-            for turn in range(len(keys.ids))
-        ),
+        stations=stations,
         timing=Timing(**file.timing.model_dump()),
         money=Money(**file.money.model_dump()),
+        grid=operators(file, circuits, stations),
         grid_limit=Staleness(age_s=file.limits.grid_age_s, hold_s=file.limits.grid_hold_s),
     )
 

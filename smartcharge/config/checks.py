@@ -9,10 +9,12 @@ from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, OcppKeys, StationKeys
+from smartcharge.config.keys import CircuitKeys, GridKeys, OcppKeys, StationKeys
 from smartcharge.config.secrets import mqtt_password, station_secret
 from smartcharge.errors import ConfigError
 
+OVER_MQTT = frozenset({"mqtt", "lpc", "relay"})
+"""Protocols of grid operators that need the broker."""
 _NOMINAL = 0.05
 """How far a transformer's primary voltage may be from that of its circuit: 480 V is written for 3 x 277 V."""
 
@@ -27,6 +29,8 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
         yield from _station(f"stations[{i}]", station, draft)
         yield from _loads(f"stations[{i}]", station)
         yield from _charging(f"stations[{i}]", station)
+    for i, operator in draft.grid.items():
+        yield from _operator(f"grid[{i}]", operator, draft)
     yield from _secrets(draft, folder)
     if draft.ocpp is not None:
         yield from _security(draft.ocpp, draft, folder)
@@ -98,6 +102,7 @@ def _names(draft: Draft) -> Iterator[Fault]:
     circuits = draft.circuits.items()
     yield from _repeated((f"circuits[{i}].id", circuit.id) for i, circuit in circuits)
     yield from _repeated((f"circuits[{i}].meter.id", c.meter.id) for i, c in circuits if c.meter is not None)
+    yield from _repeated((f"grid[{i}].id", operator.id) for i, operator in draft.grid.items())
     yield from _repeated((f"stations[{i}].ids", name) for i, station in draft.stations.items() for name in station.ids)
 
 
@@ -133,6 +138,13 @@ def _charging(path: str, station: StationKeys) -> Iterator[Fault]:
             if load.keys.default_a != load.keys.max_a:
                 reason = "must be max_a: limits that these stations take do not end by themselves if this program dies"
                 yield Fault(f"{load.path}.default_a", reason)
+
+
+def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
+    if operator.circuit is not None and operator.circuit not in draft.circuit_ids:
+        yield Fault(f"{path}.circuit", f"there is no circuit {operator.circuit!r}")
+    if operator.protocol in OVER_MQTT and not draft.has_mqtt:
+        yield Fault(f"{path}.protocol", f"is {operator.protocol}, but the file has no [mqtt]")
 
 
 def _loads(path: str, station: StationKeys) -> Iterator[Fault]:

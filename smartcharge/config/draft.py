@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from smartcharge.config.keys import CircuitKeys, Keys, LoadKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.keys import CircuitKeys, GridKeys, Keys, LoadKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
 
 _Table = TypeVar("_Table", bound=Keys)
 
@@ -37,6 +37,7 @@ class Draft:
 
     circuits: Mapping[int, CircuitKeys]
     stations: Mapping[int, StationKeys]
+    grid: Mapping[int, GridKeys]
     mqtt: MqttKeys | None
     has_mqtt: bool
     ocpp: OcppKeys | None
@@ -51,6 +52,7 @@ class Draft:
         return cls(
             circuits=_sound(CircuitKeys, circuits),
             stations=_sound(StationKeys, raw.get("stations")),
+            grid=_sound(GridKeys, raw.get("grid")),
             mqtt=_sound(MqttKeys, [raw.get("mqtt")]).get(0),
             has_mqtt="mqtt" in raw,
             ocpp=_sound(OcppKeys, [raw.get("ocpp", {})]).get(0),

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from smartcharge.config.settings import StoreSettings
 from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
 from smartcharge.csms.settings import OcppSettings
-from smartcharge.model import Charging, Money, Phases, Site, Timing
+from smartcharge.model import Charging, CircuitId, GridSource, Money, Phases, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 _SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
+_GRID = GridSource(id="", circuit=CircuitId(""))
 _TIMING, _MONEY, _MQTT = Timing(), Money(), MqttSettings()
 _CHARGING = Charging()
 _OCPP, _STORE = OcppSettings(), StoreSettings()
@@ -95,6 +96,37 @@ class LimitsKeys(Keys):
     """How long after its arrival such a limit is fresh."""
     grid_hold_s: NotNegative = _SITE["grid_limit"].hold_s
     """How much longer it is held."""
+
+
+class GridKeys(Keys):
+    """A grid operator that must be heard: until it is, and when it is lost, its failsafe value holds (EEBUS LPC)."""
+
+    id: Id
+    """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
+    protocol: Literal["mqtt", "lpc", "relay"]
+    """How it speaks: limit messages over MQTT, EEBUS LPC by topics, or a contact that closes."""
+    circuit: Id | None = None
+    """Where its failsafe value holds, and its limits if it names no circuit; the grid connection if not given."""
+    scope: Literal["site", "loads"] | None = None
+    """All that flows through the circuit, or its stations alone (section 14a EnWG); `loads` for `lpc` and `relay`."""
+    failsafe_w: NotNegative | None = None
+    """Total power while it is lost; for `loads` Pmin, the least that section 14a EnWG guarantees, if not given."""
+    heartbeat_s: Positive = 120.0
+    """Silence after which it counts as lost."""
+    grace_s: NotNegative = _GRID.grace_s
+    """How long a limit is waited for after the start, and after its heartbeat came back; for `autonomous`."""
+    failsafe_s: NotNegative = _GRID.failsafe_s
+    """Least stay in failsafe; for `autonomous`."""
+    autonomous: bool = _GRID.may_go_autonomous
+    """Whether its silence may free the site in the end, as LPC allows; else the failsafe value holds for ever."""
+    below_floor: Literal["follow", "hold"] = "follow"
+    """What to do with a limit below Pmin: follow it, flagged, or hold Pmin; for `loads`."""
+    release: Literal["at-once", "uk-2021"] = "at-once"
+    """Rules for the end of a limit: `uk-2021` is a random delay of up to 600 s (UK Smart Charge Points Regulations)."""
+    release_delay_s: Annotated[float, Field(ge=0.0, le=1800.0)] | None = None
+    """Longest random delay after a limit ends, drawn once for each; by `release` if not given."""
+    release_ramp_s: NotNegative = 0.0
+    """How long the rise from an ended limit to the rating of its circuit takes."""
 
 
 class MqttKeys(Keys):
@@ -287,6 +319,7 @@ class SiteFile(Keys):
     timing: TimingKeys = TimingKeys()
     money: MoneyKeys = MoneyKeys()
     limits: LimitsKeys = LimitsKeys()
+    grid: list[GridKeys] = []
     mqtt: MqttKeys | None = None
     ocpp: OcppKeys = OcppKeys()
     store: StoreKeys = StoreKeys()

@@ -18,6 +18,7 @@ UNITS = {
     "_a": "A",
     "_v": "V",
     "_va": "VA",
+    "_w": "W",
     "_s": "s",
     "_days": "d",
     "_per_kwh": "money/kWh",

@@ -8,12 +8,9 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
-from smartcharge.errors import SourceError
 from smartcharge.events import (
     CircuitMetered,
     Event,
-    LimitLifted,
-    LimitSet,
     Metered,
     NeedStated,
     OperatorOrder,
@@ -21,6 +18,7 @@ from smartcharge.events import (
     StationBooted,
 )
 from smartcharge.model import Circuit, CircuitId, Control, EvseId, Site, Station, StationId
+from smartcharge.mqtt.operators import Operators
 from smartcharge.mqtt.payloads import (
     PAYLOADS,
     Boot,
@@ -28,17 +26,22 @@ from smartcharge.mqtt.payloads import (
     CircuitReading,
     EvseReading,
     EvseStatus,
+    GridFailsafe,
+    GridHeartbeat,
     GridLimit,
+    LpcLimit,
     Order,
     Payload,
+    PayloadError,
     Prices,
+    RelayContact,
 )
 from smartcharge.mqtt.stations import Stations
 from smartcharge.mqtt.topics import Address
 
 MOST_BYTES = 256 * 1024
 """Longest payload that is looked at [bytes]."""
-MOMENTARY = frozenset({"need", "order", "boot", "ack"})
+MOMENTARY = frozenset({"need", "order", "boot", "ack", "grid heartbeat", "relay"})
 """Kinds that mean a moment: stored by the broker (retained), they would be said again to the wrong car."""
 
 
@@ -46,20 +49,12 @@ OUR_FAULTS = frozenset({OVER_LIMIT, METER_FROZEN})
 """Faults that the controller finds itself; a station must not be able to clear them."""
 
 
-class PayloadError(SourceError):
-    """What was said is not believed; nothing changes because of it."""
-
-    def __init__(self, *faults: tuple[str, str]) -> None:
-        super().__init__("; ".join(f"{field}: {reason}" if field else reason for field, reason in faults))
-        self.faults = faults
-        """Field (dotted path, or empty for the whole) and reason of each fault."""
-
-
 class Inbound:
     """What others say, checked against the schema and the site."""
 
-    def __init__(self, site: Site, stations: Stations) -> None:
+    def __init__(self, site: Site, stations: Stations, operators: Operators) -> None:
         self._site = site
+        self._operators = operators
         self._stations = stations
         self._circuits: dict[str, Circuit] = {circuit.id: circuit for circuit in site.circuits}
         self._owners: dict[str, Station] = {e.id: station for station in site.stations for e in station.evses}
@@ -85,12 +80,17 @@ class Inbound:
             )
             raise PayloadError(*faults) from error
 
-    def events(self, address: Address, payload: Payload, now_s: float) -> tuple[Event, ...]:  # noqa: PLR0911 - one line a fact
+    def events(  # noqa: PLR0911 - one line a fact
+        self, address: Address, payload: Payload, now_s: float, *, is_stored: bool
+    ) -> tuple[Event, ...]:
         """Return the facts in a payload; raises PayloadError if they cannot be of this site and moment."""
         names = address.names
         match payload:
             case GridLimit():
-                return (self._limit(names, payload, now_s),)
+                circuit = CircuitId(names["circuit"])
+                return (self._operators.limit(names["source"], circuit, payload, now_s, is_stored=is_stored),)
+            case GridHeartbeat() | GridFailsafe() | LpcLimit() | RelayContact():
+                return self._operators.events(names["operator"], payload, now_s, is_stored=is_stored)
             case CircuitReading():
                 return (self._circuit_reading(CircuitId(names["circuit"]), payload, now_s),)
             case CarNeed():
@@ -123,25 +123,12 @@ class Inbound:
         _known(address, "circuit", self._circuits.__contains__)
         _known(address, "evse", self._owners.__contains__)
         _known(address, "station", lambda name: name in self._stations.ids)
+        if "operator" in address.names:
+            self._operators.check(address.kind, address.names["operator"])
         if address.kind in ("status", "evse meter", "ack"):
             station = self._owners[address.names["evse"]]
             if station.control is not Control.MQTT:
                 raise PayloadError(("", f"station {station.id} is not commanded over MQTT"))
-
-    def _limit(self, names: dict[str, str], limit: GridLimit, now_s: float) -> LimitSet | LimitLifted:
-        source, circuit = f"mqtt {names['source']}", CircuitId(names["circuit"])
-        if limit.lifted:
-            return LimitLifted(at_s=now_s, source=source, circuit=circuit)
-        # A limit that the broker kept while we were away has aged since it was issued, not since we heard it.
-        ages_at_s = min(limit.issued_at.timestamp(), now_s) + self._site.grid_limit.expires_s
-        return LimitSet(
-            at_s=now_s,
-            source=source,
-            circuit=circuit,
-            current_a=limit.current_a.phases() if limit.current_a else None,
-            power_w=limit.power_w,
-            valid_until_s=ages_at_s if limit.valid_until is None else limit.valid_until.timestamp(),
-        )
 
     def _circuit_reading(self, circuit: CircuitId, reading: CircuitReading, now_s: float) -> CircuitMetered:
         meter = self._circuits[circuit].meter

@@ -15,9 +15,20 @@ from smartcharge.control.plan import Plan, Setpoint
 from smartcharge.events import Commanded, Event
 from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
-from smartcharge.mqtt.inbound import Inbound, PayloadError
+from smartcharge.mqtt.inbound import Inbound
+from smartcharge.mqtt.operators import Operators
 from smartcharge.mqtt.outbox import Outbox, Word
-from smartcharge.mqtt.payloads import CommandAnswer, GridLimit, LimitReceived, Payload, Refusal, SetpointSaid
+from smartcharge.mqtt.payloads import (
+    CommandAnswer,
+    GridLimit,
+    LimitAnswer,
+    LimitReceived,
+    LpcLimit,
+    Payload,
+    PayloadError,
+    Refusal,
+    SetpointSaid,
+)
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
@@ -47,7 +58,8 @@ class MqttRoom:
         self._topics = Topics(settings.prefix, site.id)
         self._client_id = settings.client_id or f"smartcharge-{site.id}"
         self._stations = Stations(site)
-        self._inbound = Inbound(site, self._stations)
+        self._operators = Operators(site)
+        self._inbound = Inbound(site, self._stations, self._operators)
         self._outbox = Outbox()
         self._commands = Commands(self._topics, self._outbox, site.timing.command_s)
         self._snapshot: Snapshot | None = None
@@ -82,6 +94,8 @@ class MqttRoom:
         if snapshot.plan is not None and snapshot.plan is not self._plan:
             self._plan = snapshot.plan
             self._outbox.hold(self._topics.written("plan"), plan_said(snapshot.plan).model_dump_json())
+        for operator, answer in self._operators.answers(snapshot.state.records, snapshot.at_s):
+            self._answer(operator, answer)
         self._snapshot = snapshot
         self._has_snapshot.set()
 
@@ -205,7 +219,7 @@ class MqttRoom:
         if isinstance(payload, CommandAnswer):
             self._take_answer(address, payload)
             return
-        await self._emit_all(emit, self._inbound.events(address, payload, now_s()))
+        await self._emit_all(emit, self._inbound.events(address, payload, now_s(), is_stored=message.retain))
         self._acknowledge(address, payload)
 
     def _take_answer(self, address: Address, answer: CommandAnswer) -> None:
@@ -213,15 +227,34 @@ class MqttRoom:
             raise PayloadError(("command_id", f"command {answer.command_id} is not waiting for an answer (any more)"))
 
     def _acknowledge(self, address: Address, payload: Payload) -> None:
-        if isinstance(payload, GridLimit):
-            received = LimitReceived(id=payload.id, received_at=utc(now_s()))
-            self._outbox.notify(self._topics.written("limit received", **address.names), received.model_dump_json())
+        match payload:
+            case GridLimit():
+                received = LimitReceived(id=payload.id, received_at=utc(now_s()))
+                topic = self._topics.written("limit received", **address.names)
+                self._outbox.notify(topic, received.model_dump_json())
+                self._answer(*self._received(address.names["source"], payload.id))
+            case LpcLimit():
+                self._answer(*self._received(address.names["operator"], payload.id))
+            case _:
+                pass
+
+    def _received(self, operator: str, limit_id: str | None) -> tuple[str, LimitAnswer | None]:
+        return operator, self._operators.received(operator, limit_id, now_s())
+
+    def _answer(self, operator: str, answer: LimitAnswer | None) -> None:
+        if answer is not None:
+            self._outbox.notify(self._topics.written("limit answer", operator=operator), answer.model_dump_json())
 
     def _refuse(self, topic: str, error: PayloadError) -> None:
         _log.warning("mqtt: refused what was said on %s: %s", topic, error)
         for field, reason in error.faults:
             refusal = Refusal(at=utc(now_s()), topic=topic, field=field, reason=reason)
             self._outbox.notify(self._topics.written("errors"), refusal.model_dump_json())
+        address = self._topics.address(topic)
+        names = {} if address is None else address.names
+        operator = names.get("operator") or names.get("source")
+        if operator is not None:
+            self._answer(operator, self._operators.refused(operator, str(error), now_s()))
 
     @staticmethod
     async def _emit_all(emit: Emit, events: tuple[Event, ...]) -> None:

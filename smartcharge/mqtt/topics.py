@@ -12,6 +12,10 @@ from urllib.parse import quote, unquote
 
 READ = {
     "limit": "limit/{circuit}/{source}/set",
+    "grid heartbeat": "grid/{operator}/heartbeat",
+    "grid failsafe": "grid/{operator}/failsafe",
+    "lpc limit": "grid/{operator}/lpc",
+    "relay": "grid/{operator}/relay",
     "circuit meter": "circuit/{circuit}/meter",
     "need": "evse/{evse}/need",
     "order": "evse/{evse}/order",
@@ -32,6 +36,7 @@ WRITTEN = {
     "setpoint": "evse/{evse}/setpoint",
     "command": "evse/{evse}/command",
     "limit received": "limit/{circuit}/{source}/received",
+    "limit answer": "grid/{operator}/answer",
 }
 """What we say, by kind."""
 

@@ -1,0 +1,65 @@
+"""Grid operators in the site file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smartcharge.control.section14a import pmin_w
+from smartcharge.model import CircuitId, GridSource, Phases, Release, Scope
+from tests.config.test_load import BOX, MAIN, SITE, report, settled
+
+DSO = '[[grid]]\nid = "dso"\nprotocol = "mqtt"\n'
+BROKER = "[mqtt]\n"
+
+
+def operator(tmp_path: Path, text: str) -> GridSource:
+    (found,) = settled(tmp_path, SITE, BROKER, text, MAIN + "failsafe_a = 20\n", BOX).site.grid
+    return found
+
+
+class TestOperator:
+    def test_takes_the_defaults_of_the_model_and_the_failsafe_of_its_circuit(self, tmp_path: Path) -> None:
+        expected = GridSource(
+            id="mqtt dso",
+            circuit=CircuitId("main"),
+            failsafe_a=Phases.all(20.0),
+            release=Release(seed="s"),
+        )
+        assert operator(tmp_path, DSO) == expected
+
+    def test_of_loads_has_pmin_as_its_floor_and_failsafe_value(self, tmp_path: Path) -> None:
+        lpc = operator(tmp_path, '[[grid]]\nid = "dso"\nprotocol = "lpc"\nautonomous = true\nbelow_floor = "hold"\n')
+        assert (lpc.id, lpc.scope, lpc.failsafe_a) == ("lpc dso", Scope.LOADS, None)
+        assert lpc.failsafe_w == lpc.floor_w == pmin_w(1)
+        assert (lpc.may_go_autonomous, lpc.holds_floor) == (True, True)
+        assert operator(tmp_path, DSO + 'scope = "loads"\nfailsafe_w = 0\n').failsafe_w == 0.0
+
+    @pytest.mark.parametrize(
+        ("keys", "release"),
+        [
+            ('release = "uk-2021"\n', Release(delay_s=600.0, seed="s")),
+            ('release = "uk-2021"\nrelease_delay_s = 1800\n', Release(delay_s=1800.0, seed="s")),
+            ("release_delay_s = 60\nrelease_ramp_s = 30\n", Release(delay_s=60.0, ramp_s=30.0, seed="s")),
+        ],
+    )
+    def test_lets_go_by_rules_or_numbers(self, tmp_path: Path, keys: str, release: Release) -> None:
+        assert operator(tmp_path, DSO + keys).release == release
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (DSO + 'circuit = "cellar"\n', "grid[0].circuit: there is no circuit 'cellar'"),
+        (DSO + DSO, "grid[1].id: 'dso' is the same as grid[0].id"),
+        (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
+        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'lpc' or 'relay', not 'telex'"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
+    assert report(tmp_path, SITE, BROKER, text, MAIN, BOX) == [line]
+
+
+def test_without_a_broker_nobody_speaks_mqtt(tmp_path: Path) -> None:
+    assert report(tmp_path, SITE, DSO, MAIN, BOX) == ["grid[0].protocol: is mqtt, but the file has no [mqtt]"]
