@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 Make: TypeAlias = tuple[str | None, str | None, str | None]
 """Vendor, model and firmware."""
 _REMEMBERED_TRANSACTIONS = 256
+UNNAMED = "-1"
+"""What some stations call a transaction whose number the server never told them."""
 _LOG_STATUS_16 = {"UploadFailed": "UploadFailure"}
 DRAWS_A = 1.0
 """Below this [A] a phase carries a meter's noise."""
@@ -76,6 +78,8 @@ class Transaction:
 
     evse: EvseId
     is_over: bool = False
+    seq_no: int | None = None
+    """The highest that was heard (2.x)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,10 +136,27 @@ class Memory:
         """Note that a transaction runs, or is over, on an EVSE."""
         if is_over:
             self.phases.pop(evse, None)  # the next car may be another
-        self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over)
+        known = self.transactions.get(transaction_id)
+        seq_no = None if known is None else known.seq_no
+        self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over, seq_no=seq_no)
         self.transactions.move_to_end(transaction_id)
         if len(self.transactions) > _REMEMBERED_TRANSACTIONS:
             self.transactions.popitem(last=False)
+
+    def named(self, transaction_id: str) -> str:
+        """Return a transaction's id; -1 of a station that began it offline is the only one that runs (libocpp #495)."""
+        running = [name for name, transaction in self.transactions.items() if not transaction.is_over]
+        return running[0] if transaction_id == UNNAMED and len(running) == 1 else transaction_id
+
+    def note_seq_no(self, transaction_id: str, seq_no: int) -> None:
+        """Log messages of a transaction that are missing before this one (2.0.1 E01.FR.07)."""
+        transaction = self.transactions.get(transaction_id)
+        if transaction is None:
+            return
+        if transaction.seq_no is not None and seq_no > transaction.seq_no + 1:
+            missing = f"{transaction.seq_no + 1} to {seq_no - 1}"
+            logger.warning("%s: messages %s of a transaction are missing", self.station.id, missing)
+        transaction.seq_no = seq_no if transaction.seq_no is None else max(seq_no, transaction.seq_no)
 
     def begin(self, transaction_id: str, evse: EvseId) -> None:
         """Note that a transaction began: with a car of which nothing is known, unless the message is a repeated one."""

@@ -47,6 +47,8 @@ class Sample:
     unit: str | None = None
     phase: str | None = None
     location: str | None = None
+    is_triggered: bool = False
+    """Whether it was asked for; some stations answer with a zero that was never measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class Meters:
             evse=evse.id,
             current_a=_current_a(evse, scaled, power_w) if is_live else None,
             power_w=power_w if is_live else None,
-            energy_wh=self._plausible_wh(evse, _total(evse, _of(scaled, ENERGY)), taken_s),
+            energy_wh=self._plausible_wh(evse, _total(evse, _of(scaled, ENERGY)), min(taken_s, now_s)),
             soc=_soc(scaled) if is_live else None,
         )
         is_empty = (reading.current_a, reading.power_w, reading.energy_wh, reading.soc) == (None,) * 4
@@ -104,6 +106,9 @@ class Meters:
         self._registers[evse.id] = _Register(energy_wh=energy_wh, taken_s=taken_s)
         if last is None:
             return energy_wh
+        if taken_s < last.taken_s:  # out of order, or repeated: a newer one is known
+            self._registers[evse.id] = last
+            return None
         hours = max(0.0, taken_s - last.taken_s) / 3600.0
         rise_wh = energy_wh - last.energy_wh
         if 0.0 <= rise_wh <= ENERGY_RATIO * evse.max_w * hours + ENERGY_SLACK_WH:
@@ -119,6 +124,8 @@ def _scaled(evse: Evse, sample: Sample) -> Sample | None:
         return None
     scale = 1.0 if sample.unit is None else scales.get(sample.unit)
     value = None if sample.value is None or scale is None else sample.value * scale
+    if sample.is_triggered and sample.value == 0.0 and sample.measurand in (CURRENT, POWER):
+        return None
     largest = {CURRENT: ABSURD_RATIO * evse.max_a, POWER: ABSURD_RATIO * evse.max_w, SOC: 100.0}
     if value is None or not 0.0 <= value <= largest.get(sample.measurand, MAX_REGISTER_WH):
         logger.warning("%s: %s of %s %s: refused", evse.id, sample.measurand, sample.value, sample.unit)

@@ -43,6 +43,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NoReturn, TypeAlias
 
+from smartcharge.csms.lenient import METERING, relieve
 from smartcharge.csms.schemas import (
     Payload,
     Version,
@@ -122,6 +123,8 @@ class CallReceived:
     id: str
     action: str
     payload: Payload
+    dropped: int = 0
+    """Sampled values that broke the schema and are not in the payload any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,10 +276,22 @@ class Session:
         if len(self._seen) > _REMEMBERED_CALLS:
             self._seen.popitem(last=False)
         if (fault := self._fault(action, payload)) is not None:
+            saved = self._relieved(id_, action, payload)
+            if saved is not None:
+                return saved
             code, reason = fault
             return Malformed(reason=reason, reply=self._remember(id_, self._error(id_, code, reason)))
         assert isinstance(payload, dict)
         return CallReceived(id=id_, action=action, payload=payload)
+
+    def _relieved(self, id_: str, action: str, payload: object) -> CallReceived | None:
+        """Return a metering call without the values that break its schema, or None if it is not to be saved."""
+        if action not in METERING or action not in self._handles or not isinstance(payload, dict):
+            return None
+        left = relieve(self.version, action, payload)
+        if left is None or isinstance(left, Violation):
+            return None
+        return CallReceived(id=id_, action=action, payload=left.payload, dropped=left.dropped)
 
     def _repeated(self, frame: str, id_: str, seen: _Seen) -> Received:
         if seen.frame_hash == hash(frame):

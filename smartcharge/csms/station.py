@@ -242,6 +242,8 @@ class Link:
     async def _answer(self, call: CallReceived) -> None:
         """Handle a call; what is billed is stored before it is acknowledged (I8)."""
         is_boot = call.action == "BootNotification"
+        if call.dropped:
+            self._complain(f"{call.action}: {call.dropped} sampled values break the schema and were dropped")
         if is_boot:
             self._defaults.clear()
         try:

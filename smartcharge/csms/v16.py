@@ -178,6 +178,9 @@ class Dialect16:
         number = await self._ledger.transaction_number(
             self._memory.station.id, evse.number, started_s, payload["idTag"]
         )
+        reply = {"transactionId": number, "idTagInfo": _ACCEPTED}
+        if self._memory.is_over(str(number)):  # repeated, and its end was heard already
+            return Answer(reply=reply)
         self._memory.begin(str(number), evse.id)
         started = TransactionStarted(
             at_s=now_s,
@@ -186,11 +189,10 @@ class Dialect16:
             id_token=payload["idTag"],
             meter_wh=_register_wh(payload["meterStart"]),
         )
-        reply = {"transactionId": number, "idTagInfo": _ACCEPTED}
         return Answer(reply=reply, events=(started,), follow_up=self._recheck(evse, started_s, now_s))
 
     async def _stop_transaction(self, payload: Payload, now_s: float) -> Answer:
-        transaction_id = str(int(payload["transactionId"]))
+        transaction_id = self._memory.named(str(int(payload["transactionId"])))
         name = self._memory.evse_of(transaction_id)
         if name is None:
             # Refused, not dropped: the station keeps it and tries again.
@@ -204,9 +206,12 @@ class Dialect16:
             meter_wh=_register_wh(payload["meterStop"]),
             reason=payload.get("reason"),
         )
+        readings = self._memory.readings(
+            evse, _moments(payload.get("transactionData", []), now_s), now_s, is_offline=True
+        )
         reply: Payload = {"idTagInfo": _ACCEPTED} if "idTag" in payload else {}
         ended_s = time_or_now_s(payload["timestamp"], now_s)
-        return Answer(reply=reply, events=(ended,), follow_up=self._recheck(evse, ended_s, now_s))
+        return Answer(reply=reply, events=(*readings, ended), follow_up=self._recheck(evse, ended_s, now_s))
 
     def _recheck(self, evse: Evse, happened_s: float, now_s: float) -> tuple[Request, ...]:
         """Return the question whether a car is there now, if what is told happened long ago."""
@@ -216,8 +221,7 @@ class Dialect16:
         evse = self._memory.evse(int(payload["connectorId"]))
         if evse is None:
             return Answer(reply={})
-        moments = ((time_or_now_s(m["timestamp"], now_s), _samples(m["sampledValue"])) for m in payload["meterValue"])
-        return Answer(reply={}, events=self._memory.readings(evse, moments, now_s))
+        return Answer(reply={}, events=self._memory.readings(evse, _moments(payload["meterValue"], now_s), now_s))
 
     def call(self, request: Request, now_s: float) -> Call:  # noqa: PLR0911 - one return a request
         """Return a request as 1.6 words it when sent now."""
@@ -292,6 +296,10 @@ class Dialect16:
 _ACCEPTED = {"status": AuthorizationStatus.accepted.value}
 
 
+def _moments(meter_values: list[dict[str, Any]], now_s: float) -> list[tuple[float, list[Sample]]]:
+    return [(time_or_now_s(value["timestamp"], now_s), _samples(value["sampledValue"])) for value in meter_values]
+
+
 def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
     return [
         Sample(
@@ -300,6 +308,7 @@ def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
             unit=value.get("unit"),
             phase=value.get("phase"),
             location=value.get("location"),
+            is_triggered=value.get("context") == "Trigger",
         )
         for value in sampled_values
         if value.get("format") != "SignedData"

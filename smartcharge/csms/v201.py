@@ -178,7 +178,9 @@ class Dialect201:
         readings = self._readings(evse, payload, now_s, is_late=is_late)
         events: list[Event] = [*self._started(evse, payload, readings, now_s)]
         state = payload["transactionInfo"].get("chargingState")
-        if state not in (None, Charging.IDLE.value) and not is_late:
+        self._memory.note_seq_no(transaction_id, int(payload["seqNo"]))
+        is_live = not is_late and not self._memory.is_over(transaction_id)
+        if state not in (None, Charging.IDLE.value) and is_live:
             events.append(ChargingChanged(at_s=now_s, evse=name, state=Charging(state)))
         events += readings
         events += self._ended(evse, payload, readings, now_s)
@@ -189,7 +191,9 @@ class Dialect201:
         """Return the start of a transaction, also if we first hear of it later than at its start."""
         transaction_id = payload["transactionInfo"]["transactionId"]
         is_start = payload["eventType"] == TransactionEventEnumType.started
-        if not is_start and transaction_id in self._memory.transactions:
+        is_known = transaction_id in self._memory.transactions
+        # One whose end was heard does not begin again: its start came late.
+        if is_known and (not is_start or self._memory.is_over(transaction_id)):
             return []
         self._memory.begin(transaction_id, evse.id)
         started = TransactionStarted(
@@ -362,6 +366,7 @@ def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
             unit=unit.get("unit"),
             phase=value.get("phase"),
             location=value.get("location"),
+            is_triggered=value.get("context") == "Trigger",
         )
         samples.append(sample)
     return samples
