@@ -128,6 +128,7 @@ class Link:
         self._unsaid = 0
         self._is_online = False
         self._is_closed = False
+        self._is_gone = False
 
     async def run(self) -> None:
         """Serve the station until its connection ends or it has been silent too long."""
@@ -192,6 +193,7 @@ class Link:
 
     async def drop(self) -> None:
         """Cut a dead connection and return when everything about its end has been told."""
+        self._is_gone = True
         self._ws.transport.abort()
         await self.ended.wait()
 
@@ -208,7 +210,9 @@ class Link:
                 return f"connection closed ({self._ws.close_code})"
             await self._receive(frame)
             if (wait_s := self._pace.wait_s(now_s())) > 0.0:
-                await asyncio.sleep(wait_s)
+                await self._hold_back(wait_s)
+            if self._is_gone:
+                return f"connection closed ({self._ws.close_code})"
 
     async def _receive(self, frame: str | bytes) -> None:
         match self._session.receive(frame):
@@ -229,6 +233,13 @@ class Link:
             case unexpected:
                 assert_never(unexpected)
         self._spoke.set()
+
+    async def _hold_back(self, wait_s: float) -> None:
+        """Let a station that talks too fast wait, unless it is gone: then it will say again what was not answered."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._ws.wait_closed()
+                self._is_gone = True
 
     def _complain(self, reason: str) -> None:
         """Log what is wrong with a message, unless much is wrong at once."""
