@@ -10,6 +10,7 @@ below them: feasibility is monotone, and everything here leans on that.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,15 +32,16 @@ _ROUNDING_A = 1e-6
 def allocate(state: State, limits: Limits, plan: Plan | None, now_s: float) -> Decision:
     """Return a setpoint for every EVSE that keeps every limit while every station does its believed worst."""
     site = _Site.of(state, limits, now_s)
-    order = _order(state)
+    order = _order(site)
     wishes = {e: _wish(state, limits, plan, site.names[e], now_s) for e in order}
     targets = _fit(site, order, wishes)
     granted = _raise(site, order, targets)
-    setpoints = {name: _untouched(state, name, float(site.reserved_a[e])) for e, name in enumerate(site.names)}
-    for e in order:
-        setpoints[site.names[e]] = Setpoint(
-            limit_a=granted[e], reason=_reason(site, e, granted[e], targets[e], wishes[e])
-        )
+    setpoints = {
+        name: Setpoint(limit_a=granted[e], reason=_reason(site, e, granted[e], targets[e], wishes[e]))
+        if e in granted
+        else _untouched(state, name, float(site.reserved_a[e]))
+        for e, name in enumerate(site.names)
+    }
     return Decision(at_s=now_s, setpoints=setpoints)
 
 
@@ -47,7 +49,8 @@ def floor_to_step(evse: Evse, amps: float) -> float:
     """Return the highest allowed setpoint [A] not above ``amps``: a step, or 0 below the minimum."""
     amps = min(amps, evse.max_a)
     if evse.steps_a:
-        return max((step for step in evse.steps_a if step <= amps + _ROUNDING_A), default=0.0)
+        at = bisect_right(evse.steps_a, amps + _ROUNDING_A)
+        return evse.steps_a[at - 1] if at else 0.0
     return amps if amps >= evse.min_a - _ROUNDING_A else 0.0
 
 
@@ -57,6 +60,12 @@ class _Site:
 
     state: State
     limits: Limits
+    names: tuple[EvseId, ...]
+    evses: tuple[EvseState, ...]
+    available_a: Floats
+    """What is left for the cars on each row [A], shape (R,)."""
+    is_reliable: tuple[bool, ...]
+    """Whether a setpoint sent to each EVSE may be counted on, length E."""
     reserved_a: Floats
     """The worst that each EVSE may do now [A], shape (E,)."""
     fixed_a: Floats
@@ -67,40 +76,37 @@ class _Site:
     @classmethod
     def of(cls, state: State, limits: Limits, now_s: float) -> _Site:
         names = state.topology.evses
+        available_a = limits.available_a
         reserved_a = np.array([state.reserved_a(name, now_s) for name in names], dtype=np.float64)
-        is_fixed = np.array([not is_reliable(state, name) for name in names], dtype=bool)
-        worst = Flow(coupling=state.topology.coupling, available_a=limits.available_a, current_a=reserved_a)
-        fixed_a = np.where(is_fixed, reserved_a, 0.0)
-        return cls(state=state, limits=limits, reserved_a=reserved_a, fixed_a=fixed_a, worst=worst)
-
-    @property
-    def names(self) -> tuple[EvseId, ...]:
-        return self.state.topology.evses
-
-    def evse(self, e: int) -> EvseState:
-        return self.state.evses[self.names[e]]
+        reliable = tuple([is_reliable(state, name) for name in names])
+        return cls(
+            state=state, limits=limits, names=names, evses=tuple([state.evses[name] for name in names]),
+            available_a=available_a, is_reliable=reliable, reserved_a=reserved_a,
+            fixed_a=np.where(reliable, 0.0, reserved_a),
+            worst=Flow(topology=state.topology, available_a=available_a, current_a=reserved_a),
+        )  # fmt: skip
 
     def flow(self, current_a: Floats) -> Flow:
-        return Flow(coupling=self.state.topology.coupling, available_a=self.limits.available_a, current_a=current_a)
+        return Flow(topology=self.state.topology, available_a=self.available_a, current_a=current_a)
 
     def told_a(self, e: int) -> float:
         """Return the setpoint that an EVSE stays at if nothing is said [A]: never above its worst.
 
         What it was told last may have expired meanwhile; room that it left is not its own any more.
         """
-        told, worst_a = self.evse(e).commanded, float(self.reserved_a[e])
-        return floor_to_step(self.evse(e).evse, worst_a if told is None else min(told.limit_a, worst_a))
+        told, worst_a = self.evses[e].commanded, float(self.reserved_a[e])
+        return floor_to_step(self.evses[e].evse, worst_a if told is None else min(told.limit_a, worst_a))
 
 
-def _order(state: State) -> tuple[int, ...]:
+def _order(site: _Site) -> tuple[int, ...]:
     """Return the columns that can be commanded: by priority, then who charges already, then who came first."""
 
     def rank(e: int) -> tuple[int, bool, float, EvseId]:
-        evse = state.evses[state.topology.evses[e]]
+        evse = site.evses[e]
         assert evse.session is not None
         return -evse.session.priority, not _is_charging(evse), evse.session.plugged_at_s, evse.evse.id
 
-    return tuple(sorted((e for e, name in enumerate(state.topology.evses) if is_commandable(state, name)), key=rank))
+    return tuple(sorted((e for e, name in enumerate(site.names) if is_commandable(site.state, name)), key=rank))
 
 
 def _is_charging(evse: EvseState) -> bool:
@@ -139,19 +145,19 @@ def _comfort(evse: EvseState, reason: str) -> _Wish:
 
 def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish]) -> dict[int, float]:
     """Return targets that fit beside what is fixed: those that need energy first, comfort in what remains."""
-    reliable = [e for e in order if is_reliable(site.state, site.names[e])]
+    reliable = [e for e in order if site.is_reliable[e]]
     needs = [e for e in reliable if not wishes[e].is_comfort]
     flow = site.flow(site.fixed_a)
     _share(site, flow, needs, {e: wishes[e].limit_a for e in needs})
     for e in reliable:
-        if wishes[e].is_comfort and flow.fits_with(e, wishes[e].limit_a):
+        if wishes[e].is_comfort and wishes[e].limit_a > 0.0 and flow.fits_with(e, wishes[e].limit_a):
             flow.set(e, wishes[e].limit_a)
-    targets = {e: floor_to_step(site.evse(e).evse, float(flow.current_a[e])) for e in reliable}
+    targets = {e: floor_to_step(site.evses[e].evse, float(flow.current_a[e])) for e in reliable}
     for e in order:
         if e not in targets:
             # Its worst is reserved whatever it is told; it is told the least only if even that is too much.
             keeps = flow.fits_with(e, float(flow.current_a[e]))
-            wished_a = floor_to_step(site.evse(e).evse, wishes[e].limit_a)
+            wished_a = floor_to_step(site.evses[e].evse, wishes[e].limit_a)
             targets[e] = min(wished_a, site.told_a(e)) if keeps else 0.0
     return targets
 
@@ -164,7 +170,7 @@ def _share(site: _Site, flow: Flow, needs: Sequence[int], wishes: Mapping[int, f
         flow.set_all(wished)
         return
     for e in needs:
-        floor_a = min(wishes[e], floor_to_step(site.evse(e).evse, site.evse(e).evse.min_a))
+        floor_a = min(wishes[e], floor_to_step(site.evses[e].evse, site.evses[e].evse.min_a))
         if floor_a > 0.0 and flow.fits_with(e, floor_a):
             flow.set(e, floor_a)
     served = [e for e in needs if flow.current_a[e] > 0.0]
@@ -178,9 +184,10 @@ def _raise(site: _Site, order: Sequence[int], targets: Mapping[int, float]) -> d
     granted: dict[int, float] = {}
     worst = site.flow(site.reserved_a)
     deadband_a = site.state.site.deadband_a
+    crowded = worst.crowded()  # whom raises cannot change: they stay within every row
     for e in order:
-        evse, told_a = site.evse(e).evse, site.told_a(e)
-        is_full = not worst.fits_with(e, float(worst.current_a[e]))
+        evse, told_a = site.evses[e].evse, site.told_a(e)
+        is_full = e in crowded
         if targets[e] <= told_a:
             is_allowed = not is_full and told_a <= site.limits.caps[site.names[e]].limit_a
             is_tiny = is_allowed and told_a - targets[e] < deadband_a and targets[e] > 0.0
@@ -204,9 +211,9 @@ def _untouched(state: State, name: EvseId, reserved_a: float) -> Setpoint:
 
 def _reason(site: _Site, e: int, granted_a: float, target_a: float, wish: _Wish) -> str:
     """Return what binds: the wish itself, a full row, or room that is not free yet."""
-    if granted_a >= floor_to_step(site.evse(e).evse, wish.limit_a) - site.state.site.deadband_a:
+    if granted_a >= floor_to_step(site.evses[e].evse, wish.limit_a) - site.state.site.deadband_a:
         return wish.reason
-    if site.evse(e).deaf_at_s is not None:
+    if site.evses[e].deaf_at_s is not None:
         return "the station does not follow commands"
     if granted_a <= target_a - site.state.site.deadband_a:
         return f"waiting for room: {_tightest(site, e)}"

@@ -7,10 +7,10 @@ leaves it as it is, expiry and reboot bring the default profile in.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from smartcharge.control.evse import Belief, EvseState, offered_a
 from smartcharge.events import Accepted, Commanded, ProfileKind, Rejected, Unanswered
+from smartcharge.frozen import replace
 from smartcharge.model import Control, Evse, Station, Timing, Vehicle
 
 

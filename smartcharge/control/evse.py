@@ -92,13 +92,18 @@ class EvseState:
 
 def believed(evse: EvseState, now_s: float) -> tuple[Belief, ...]:
     """Return every limit that the station may be following on this EVSE right now; never empty."""
-    setpoints = tuple(b for b in evse.setpoints if b.is_alive(now_s))
-    return setpoints if any(b.is_sure(now_s) for b in setpoints) else (*setpoints, *evse.defaults)
+    if not evse.setpoints:
+        return evse.defaults
+    setpoints = tuple([b for b in evse.setpoints if b.is_alive(now_s)])
+    for b in setpoints:
+        if b.is_sure(now_s):
+            return setpoints
+    return (*setpoints, *evse.defaults)
 
 
 def believed_a(evse: EvseState, now_s: float) -> tuple[float, ...]:
     """Return the limits [A] that the station may be following on this EVSE right now; never empty."""
-    return tuple(b.limit_a for b in believed(evse, now_s))
+    return tuple([b.limit_a for b in believed(evse, now_s)])
 
 
 def offered_a(evse: EvseState, now_s: float) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from smartcharge.control.topology import Topology
 from solvers.problem import Complexes, Floats
 
 _SLACK_A = 1e-6
@@ -18,25 +19,31 @@ class Flow:
     It lives within one call and keeps the sums, so that changing one EVSE costs the rows, not the site.
     """
 
-    def __init__(self, *, coupling: Complexes, available_a: Floats, current_a: Floats) -> None:
+    def __init__(self, *, topology: Topology, available_a: Floats, current_a: Floats) -> None:
         self.current_a = current_a.copy()
         """Setpoints [A], shape (E,)."""
-        self._coupling = coupling
+        self._coupling = topology.coupling
+        self._is_above = topology.is_above
         self._available_a = available_a + _SLACK_A
         self._inner_a = available_a + _SLACK_A / 2.0  # so that what was filled to the brim still fits when checked
-        self._phasors = coupling @ self.current_a
-        self._is_above = np.abs(coupling) > 0.0
+        self._phasors = self._coupling @ self.current_a
 
     def fits_with(self, e: int, amps: float) -> bool:
         """Tell whether the rows above EVSE e hold when it alone changes; rows elsewhere may be full."""
-        above = self._is_above[:, e]
-        phasors = self._phasors[above] + self._coupling[above, e] * (amps - self.current_a[e])
-        return bool((np.abs(phasors) <= self._available_a[above]).all())
+        phasors = self._phasors + self._coupling[:, e] * (amps - self.current_a[e])
+        return not (self._is_above[:, e] & (np.abs(phasors) > self._available_a)).any()
 
     def fits_all(self, current_a: Floats, changed: Sequence[int]) -> bool:
         """Tell whether the rows above the changed EVSEs hold at setpoints (E,)."""
         above = self._is_above[:, list(changed)].any(axis=1)
-        return bool((np.abs(self._coupling[above] @ current_a) <= self._available_a[above]).all())
+        return not (above & (np.abs(self._coupling @ current_a) > self._available_a)).any()
+
+    def crowded(self) -> frozenset[int]:
+        """Return the EVSEs under rows that do not hold as it is."""
+        is_over = np.abs(self._phasors) > self._available_a
+        if not is_over.any():
+            return frozenset()
+        return frozenset(map(int, np.flatnonzero(self._is_above[is_over].any(axis=0))))
 
     def set(self, e: int, amps: float) -> None:
         """Give EVSE e a setpoint."""

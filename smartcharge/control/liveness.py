@@ -21,7 +21,7 @@ A limit that binds goes on binding in every state: silence never loosens (I4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from math import inf
@@ -34,6 +34,7 @@ from smartcharge.events import (
     LimitsReplaced,
     SourceHeard,
 )
+from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, Direction, GridLimit, GridSource, Release, Scope, Staleness
 
 TRUSTED_SKEW_S = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,8 +28,7 @@ class Plan:
         currents = self.current_a.get(evse)
         if currents is None or not self.edges_s[0] <= now_s < self.edges_s[-1]:
             return None
-        slot = next(i for i, edge in enumerate(self.edges_s[1:]) if now_s < edge)
-        return currents[slot]
+        return currents[bisect_right(self.edges_s, now_s) - 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 
 from smartcharge.control import beliefs, liveness
 from smartcharge.control.evse import EvseState
 from smartcharge.control.liveness import SourceState
 from smartcharge.control.state import State
 from smartcharge.control.topology import Topology
+from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, EvseId, GridLimit, StationId
 
 

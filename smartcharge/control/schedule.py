@@ -118,11 +118,21 @@ def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[floa
         if circuit.meter is not None and meter is not None:
             yield meter.reading.at_s + circuit.meter.staleness.expires_s
     for evse in state.evses.values():
-        for belief in evse.setpoints:
-            yield from (t for t in (belief.until_s, belief.sure_until_s) if t is not None)
-        if evse.commanded is not None and evse.commanded.expires_s is not None:
-            yield _batched(evse.commanded.expires_s - state.site.timing.profile_s / 2.0)
-        yield from (t + RETRY_S for t in (evse.deaf_at_s, evse.default_commanded_s) if t is not None)
+        yield from _times_of(evse, state.site.timing.profile_s)
+
+
+def _times_of(evse: EvseState, profile_s: float) -> Iterator[float]:
+    for belief in evse.setpoints:
+        if belief.until_s is not None:
+            yield belief.until_s
+        if belief.sure_until_s is not None:
+            yield belief.sure_until_s
+    if evse.commanded is not None and evse.commanded.expires_s is not None:
+        yield _batched(evse.commanded.expires_s - profile_s / 2.0)
+    if evse.deaf_at_s is not None:
+        yield evse.deaf_at_s + RETRY_S
+    if evse.default_commanded_s is not None:
+        yield evse.default_commanded_s + RETRY_S
 
 
 def _batched(due_s: float) -> float:

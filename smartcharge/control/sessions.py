@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import ceil
 
 from smartcharge.control.beliefs import unsure
@@ -15,6 +14,7 @@ from smartcharge.events import (
     TransactionEnded,
     TransactionStarted,
 )
+from smartcharge.frozen import replace
 from smartcharge.model import Evse, Phases, Session, Vehicle, Wiring
 
 OVER_A = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from smartcharge.control import beliefs, beside, liveness, records, sessions
@@ -47,6 +47,7 @@ from smartcharge.events import (
     Unplugged,
     Watched,
 )
+from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, EvseId, Phases, Site, Station, StationId
 
 
@@ -112,9 +113,11 @@ class State:
         silence is no such word (I4).
         """
         known = self.evses[evse]
-        is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < DRAWS_A
-        is_free = known.occupied is False and is_idle and self.is_online(evse)
-        return 0.0 if is_free else worst_a(known, now_s)
+        if known.occupied is False and self.is_online(evse):
+            is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < DRAWS_A
+            if is_idle:
+                return 0.0
+        return worst_a(known, now_s)
 
 
 def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a kind of fact

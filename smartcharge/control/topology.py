@@ -17,12 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Site, Station, StationId, Transformer, Wiring
 from solvers.problem import Complexes, Floats
+
+Booleans: TypeAlias = NDArray[np.bool_]
 
 _PHASORS: Complexes = np.exp(1j * np.radians([0.0, -120.0, 120.0]))
 """Line-to-neutral voltages of L1, L2, L3, in units of their length."""
@@ -61,6 +64,8 @@ class Topology:
     """Phasor of a row per ampere of an EVSE's setpoint [A/A], shape (R, E)."""
     watts_per_amp: Floats
     """Power of each EVSE per ampere of setpoint on the phases in use [W/A], shape (E,)."""
+    is_above: Booleans
+    """Whether a row carries current of an EVSE, shape (R, E)."""
     of_circuit: Mapping[CircuitId, tuple[int, ...]]
     """Rows of each circuit itself: its lines and its total, without those of stations on it."""
 
@@ -76,10 +81,12 @@ class Topology:
         pairs = tuple(network.rows())
         rows = tuple(row for row, _ in pairs)
         coupling = np.array([coefficients for _, coefficients in pairs], dtype=np.complex128)
+        coupling = coupling.reshape(len(rows), len(column))
         return cls(
             evses=tuple(column),
             rows=rows,
-            coupling=coupling.reshape(len(rows), len(column)),
+            coupling=coupling,
+            is_above=np.abs(coupling) > 0.0,
             watts_per_amp=network.watts_per_amp(),
             of_circuit={circuit.id: _rows_of(circuit.id, rows) for circuit in site.circuits},
         )
@@ -106,10 +113,11 @@ def node_uncontrolled_a(circuit: Circuit, below: Iterable[Phases]) -> Phases:
 
     Its power factor is unknown, so magnitudes add up, through transformers too.
     """
-    total_a = np.array([Phases.all(0.0), *below], dtype=np.float64).sum(axis=0)
+    total_a = [sum(lines) for lines in zip(Phases.all(0.0), *below, strict=True)]
     if circuit.transformer:
-        total_a = _turns(circuit.transformer) * (total_a + np.roll(total_a, 1))
-    return Phases(*map(float, total_a + np.array(circuit.uncontrolled_a)))
+        turns = _turns(circuit.transformer)
+        total_a = [turns * (total_a[line] + total_a[line - 1]) for line in range(3)]
+    return Phases(*(total + own for total, own in zip(total_a, circuit.uncontrolled_a, strict=True)))
 
 
 def _rows_of(circuit: CircuitId, rows: tuple[Row, ...]) -> tuple[int, ...]:

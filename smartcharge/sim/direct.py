@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 
@@ -29,6 +29,7 @@ from smartcharge.events import (
     Unanswered,
     Unplugged,
 )
+from smartcharge.frozen import replace
 from smartcharge.model import Evse, EvseId, Site, Station, StationId
 from smartcharge.ports import Emit
 from smartcharge.sim.cars import Car

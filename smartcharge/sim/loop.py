@@ -30,6 +30,10 @@ CATCH_UP_S = 0.05
 """How far a paced loop may lag behind the pace and still make up for it [s of real time]."""
 
 
+UNHEARD = 100
+"""How often in a row the poll of a loop without sockets may be left out."""
+
+
 class SimulatedLoop(asyncio.SelectorEventLoop):
     """An event loop whose time starts at 0 and jumps to the next deadline when it is idle.
 
@@ -95,9 +99,14 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._unheard = 0
 
     def select(self, timeout: float | None = None) -> Events:
         """Return what is ready; if nothing is, wait for a worker or a stranger, or move time."""
+        if timeout is not None and self._has_nobody_to_hear():
+            if timeout > 0:
+                self._loop.move(timeout)
+            return []
         events = super().select(0)
         if events or (timeout is not None and timeout <= 0):
             return events
@@ -110,6 +119,16 @@ class _JumpingSelector(selectors.DefaultSelector):
             events = super().select(wait_s)
         self._loop.move(timeout)
         return events
+
+    def _has_nobody_to_hear(self) -> bool:
+        """Tell whether there is nothing to poll: no socket but the loop's own, no worker, no pace to keep.
+
+        Threads that have something for the loop put it among the ready callbacks; only a signal handler of the loop
+        speaks through its own socket, so that is polled now and then.
+        """
+        self._unheard = 0 if self._unheard >= UNHEARD else self._unheard + 1
+        is_alone = len(self.get_map()) == 1 and not self._loop.workers and self._loop.pace is None
+        return is_alone and self._unheard > 0
 
 
 def run(main: Coroutine[Any, Any, T], *, epoch_s: float, pace: float | None = None) -> T:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import threading
 import time
@@ -70,6 +72,48 @@ class TestTimeJumps:
             return asyncio.get_running_loop().time()
 
         assert loop.run(main(), epoch_s=0.0) == pytest.approx(12.5)
+
+
+class TestWithoutSockets:
+    """Nothing is polled where nobody could speak, and yet nothing is missed."""
+
+    async def until(self, heard: asyncio.Event) -> float:
+        while not heard.is_set():  # noqa: ASYNC110 - time must go on by itself
+            await asyncio.sleep(60.0)
+        return asyncio.get_running_loop().time()
+
+    def test_a_signal_is_heard(self) -> None:
+        async def main() -> float:
+            heard = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, heard.set)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            return await self.until(heard)
+
+        assert loop.run(main(), epoch_s=EPOCH_S) <= 60.0 * (loop.UNHEARD + 2)
+
+    def test_another_thread_is_heard(self) -> None:
+        async def main() -> float:
+            heard = asyncio.Event()
+            running = asyncio.get_running_loop()
+            threading.Thread(target=lambda: running.call_soon_threadsafe(heard.set)).start()
+            return await self.until(heard)
+
+        assert loop.run(main(), epoch_s=EPOCH_S) < float("inf")
+
+    def test_a_socket_is_heard_at_once(self) -> None:
+        async def main() -> float:
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            heard = asyncio.Event()
+            asyncio.get_running_loop().add_reader(ours, lambda: (ours.recv(1), heard.set()))
+            theirs.send(b"x")
+            at_s = await self.until(heard)
+            asyncio.get_running_loop().remove_reader(ours)
+            ours.close()
+            theirs.close()
+            return at_s
+
+        assert loop.run(main(), epoch_s=EPOCH_S) <= 60.0
 
 
 class TestTimeStandsStill:
