@@ -105,7 +105,12 @@ class TestWithoutSockets:
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             heard = asyncio.Event()
-            asyncio.get_running_loop().add_reader(ours, lambda: (ours.recv(1), heard.set()))
+
+            def read() -> None:
+                ours.recv(1)
+                heard.set()
+
+            asyncio.get_running_loop().add_reader(ours, read)
             theirs.send(b"x")
             at_s = await self.until(heard)
             asyncio.get_running_loop().remove_reader(ours)
