@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import limit_cut, simulate, solve
+from benchmarks import limit_cut, predict, simulate, solve
 from benchmarks.figures import Row, machine
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
     "limit_cut": limit_cut.measure,
     "solve": solve.measure,
+    "predict": predict.measure,
     "simulate": simulate.measure,
 }
 

@@ -437,6 +437,10 @@ class Session:
     plugged_at_s: float
     transaction_id: str | None = None
     """OCPP transaction; None before the station starts one and after it ended."""
+    id_token: str | None = None
+    """Who started it (OCPP 1.6 idTag); None while nobody did."""
+    was_full: bool = False
+    """Whether the car had paused of itself when its last transaction ended."""
     energy_wh: float | None = None
     """Energy wanted in all [Wh]; None while nobody said."""
     depart_at_s: float | None = None

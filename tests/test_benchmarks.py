@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import garages, limit_cut, simulate, solve
+from benchmarks import garages, limit_cut, predict, simulate, solve
 from benchmarks.figures import Row
 from benchmarks.peers import PEERS
 from benchmarks.solve import Case
@@ -17,6 +18,7 @@ from smartcharge.config import load
 from smartcharge.sim.generator import Kind
 from solvers import SOLVERS
 from solvers.objective import objective
+from tests.shared_data import needs_shared
 
 
 class TestLimitCut:
@@ -69,6 +71,24 @@ class TestGarages:
         later = garage.later(np.full(54, 30.0), np.random.default_rng(0))
         expected_wh = np.maximum(garage.demand_wh - 30.0 * garage.watts_per_amp / 12.0, 0.0)
         assert np.isclose(later.demand_wh, expected_wh).sum() == 53
+
+
+class TestPredict:
+    def test_pinball_loss_by_hand(self) -> None:
+        assert predict.pinball(10.0, np.full(5, 8.0)) == pytest.approx([0.2, 0.5, 1.0, 1.5, 1.8])
+        assert predict.pinball(10.0, np.full(5, 12.0)) == pytest.approx([1.8, 1.5, 1.0, 0.5, 0.2])
+
+    @needs_shared
+    def test_what_was_learnt_beats_the_plain_median_in_held_out_months(self) -> None:
+        rows = predict.measure(predict.CASES[:1])
+        assert [(row["held_out"] > 1000, row["quantity"]) for row in rows] == [(True, "stay"), (True, "energy")]
+        for row in rows:
+            share = 0.8 if row["quantity"] == "stay" else 0.99
+            assert row["pinball_median"] < share * row["pinball_median_plain"], row["recording"]
+            assert row["pinball_all"] < (0.9 if row["quantity"] == "stay" else 0.97) * row["pinball_all_plain"]
+
+    def test_nothing_is_said_of_recordings_that_are_not_there(self, tmp_path: Path) -> None:
+        assert predict.measure([replace(predict.CASES[0], path=tmp_path / "none.csv.gz")]) == []
 
 
 class TestSimulate:

@@ -20,7 +20,7 @@ from smartcharge.control.evse import OVER_LIMIT, EvseState
 from smartcharge.control.flow import Flow
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
-from smartcharge.control.planning import offer_cap_a, remaining_wh
+from smartcharge.control.planning import offer_cap_a, wants_more
 from smartcharge.control.reach import is_commandable, is_reliable
 from smartcharge.control.state import State
 from smartcharge.model import Evse, EvseId
@@ -127,7 +127,7 @@ def _wish(state: State, limits: Limits, plan: Plan | None, name: EvseId, now_s: 
         return _Wish(limit_a=0.0, reason=f"stopped: {evse.faults[OVER_LIMIT].detail}")
     if cap.limit_a < evse.evse.min_a:
         return _Wish(limit_a=0.0, reason=cap.source)
-    if remaining_wh(evse) <= 0.0:
+    if not wants_more(evse):
         return _comfort(evse, "has what it asked for")
     planned_a = plan.setpoint_a(name, now_s) if plan is not None else None
     if planned_a is None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
 from smartcharge.control.evse import EvseState
 from smartcharge.control.limits import Limits, changes_s, effective_limits
 from smartcharge.control.plan import Plan
+from smartcharge.control.prediction import History, Quantity, is_regular, quantile
 from smartcharge.control.reach import is_reliable
+from smartcharge.control.sessions import visitor
 from smartcharge.control.state import State
 from smartcharge.events import Charging
 from smartcharge.model import EvseId, Money, Session
@@ -23,14 +26,14 @@ COUNTED_STAY = 0.5
 """Share of a remaining stay that a plan counts on: batteries taper, rooms fill, and energy goes before money."""
 GAP_SHARE = 0.002
 """A plan may be as far from the best as this share of what is wanted is worth: proving the rest takes most time."""
-UNSTATED_STAY_S = 3 * 3600.0
-"""How long a car is taken to stay when nobody said [s since plug-in]."""
 LEAST_STAY_S = 1800.0
 """How long a car is taken to stay from now on when nobody said, or when it outstayed what was said [s]."""
-UNSTATED_NEED_WH = 30_000.0
-"""What a car is taken to want when nobody said; near a full charge of a common commute car [Wh]."""
 LEAST_NEED_WH = 5_000.0
-"""What a car that was given all that without a word is taken to want still [Wh]."""
+"""What a car is taken to want still, at least, while it draws and nobody said [Wh]."""
+LIKELY = 0.5
+"""Where nobody said, a plan goes by what is as likely to be too much as too little."""
+EARLY = 0.25
+"""A regular who leaves before his word at least this often is served as if he would: earlier, at nobody's cost."""
 RAMP_A = 2.0
 """How much more than it draws a car is offered, so that it can show that it takes more [A]."""
 PRIORITY_RANGE = 10
@@ -58,6 +61,8 @@ class Request:
     min_a: float
     max_a: float
     priority: int
+    hurry_s: float
+    """By when it had better be served [s since 1970]: its departure, or earlier where its past says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,27 +104,38 @@ def requests_of(state: State, limits: Limits, now_s: float) -> list[Request]:
     for name, evse in state.evses.items():
         if evse.session is None or not is_reliable(state, name):
             continue
-        need_wh = remaining_wh(evse)
+        need_wh = remaining_wh(evse, state.history)
         max_a = min(limits.caps[name].limit_a, offer_cap_a(evse))
         if need_wh > 0.0 and max_a >= evse.evse.min_a:
-            depart_at_s = _depart_at_s(evse.session, now_s)
+            depart_at_s = _depart_at_s(evse.session, state.history, now_s)
             found.append(
                 Request(
                     evse=name, need_wh=need_wh, depart_at_s=depart_at_s,
                     min_a=evse.evse.min_a, max_a=max_a, priority=evse.session.priority,
+                    hurry_s=min(depart_at_s, _hurry_s(evse.session, state.history, now_s)),
                 )
             )  # fmt: skip
     return found
 
 
-def remaining_wh(evse: EvseState) -> float:
-    """Return the energy that a session still wants [Wh]; a guess where nobody said."""
+def wants_more(evse: EvseState) -> bool:
+    """Tell whether a session still wants energy, as far as anybody knows."""
     session = evse.session
     if session is None or (evse.charging is Charging.SUSPENDED_EV and session.delivered_wh > 0.0):
+        return False
+    return session.energy_wh is None or session.energy_wh > session.delivered_wh
+
+
+def remaining_wh(evse: EvseState, history: History) -> float:
+    """Return the energy that a session still wants [Wh]; what the past says where nobody did."""
+    session = evse.session
+    if session is None or not wants_more(evse):
         return 0.0
-    if session.energy_wh is None:
-        return max(UNSTATED_NEED_WH - session.delivered_wh, LEAST_NEED_WH)
-    return max(session.energy_wh - session.delivered_wh, 0.0)
+    if session.energy_wh is not None:
+        return session.energy_wh - session.delivered_wh
+    taken_wh = session.delivered_wh
+    likely_wh = quantile(history, visitor(session), Quantity.ENERGY, LIKELY, beyond=taken_wh)
+    return max(likely_wh - taken_wh, LEAST_NEED_WH)
 
 
 def offer_cap_a(evse: EvseState) -> float:
@@ -128,9 +144,21 @@ def offer_cap_a(evse: EvseState) -> float:
     return evse.evse.max_a if draw_a is None else min(evse.evse.max_a, max(draw_a + RAMP_A, evse.evse.min_a))
 
 
-def _depart_at_s(session: Session, now_s: float) -> float:
-    stated = session.plugged_at_s + UNSTATED_STAY_S if session.depart_at_s is None else session.depart_at_s
-    return max(stated, now_s + LEAST_STAY_S)
+def _depart_at_s(session: Session, history: History, now_s: float) -> float:
+    stated_s = session.depart_at_s
+    return max(_likely_gone_s(session, history, now_s, LIKELY) if stated_s is None else stated_s, now_s + LEAST_STAY_S)
+
+
+def _hurry_s(session: Session, history: History, now_s: float) -> float:
+    """Return by when a session had better be served [s since 1970]; infinite for a stranger."""
+    if not is_regular(history, visitor(session)):
+        return inf
+    return max(_likely_gone_s(session, history, now_s, EARLY), now_s + LEAST_STAY_S)
+
+
+def _likely_gone_s(session: Session, history: History, now_s: float, share: float) -> float:
+    stayed_s = max(now_s - session.plugged_at_s, 0.0)
+    return session.plugged_at_s + quantile(history, visitor(session), Quantity.STAY, share, beyond=stayed_s)
 
 
 def _edges(now_s: float, horizon_s: float) -> Floats:
@@ -174,8 +202,8 @@ def _shortfall_price(money: Money, priority: int) -> float:
 
 
 def _early_price(money: Money, requests: Sequence[Request], now_s: float) -> Floats:
-    """Return what an hour of waiting costs each request [money/(Wh h)], shape (E,): the more, the sooner it leaves."""
-    stay_s = np.array([request.depart_at_s - now_s for request in requests])
+    """Return what an hour of waiting costs each request [money/(Wh h)], shape (E,): the more, the greater its hurry."""
+    stay_s = np.array([request.hurry_s - now_s for request in requests])
     urgency = np.clip(PATIENT_STAY_S / np.maximum(stay_s, 1.0), 1.0, MOST_URGENT)
     return np.asarray(money.early_per_kwh_h / 1000.0 * urgency, dtype=np.float64)
 

@@ -6,7 +6,9 @@ from math import ceil
 
 from smartcharge.control.beliefs import unsure
 from smartcharge.control.evse import DRAWS_A, EvseState, believed_a, leaves_some, offered_a
+from smartcharge.control.prediction import Ended, History, Visitor, after
 from smartcharge.events import (
+    Charging,
     ChargingChanged,
     Metered,
     NeedStated,
@@ -49,7 +51,10 @@ def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState
     if evse.session.transaction_id == event.transaction_id:
         return evse
     start_wh = None if event.meter_wh is None else event.meter_wh - evse.session.delivered_wh
-    session = replace(evse.session, transaction_id=event.transaction_id, meter_start_wh=start_wh)
+    session = replace(
+        evse.session, transaction_id=event.transaction_id, meter_start_wh=start_wh,
+        id_token=evse.session.id_token if event.id_token is None else event.id_token,
+    )  # fmt: skip
     return replace(unsure(evse), session=session, told_s=event.at_s)
 
 
@@ -57,8 +62,31 @@ def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
     """Return the EVSE on its default profile; the car may still be there."""
     if evse.session is None or evse.session.transaction_id != event.transaction_id:
         return evse
-    session = _with_energy(replace(evse.session, transaction_id=None), event.meter_wh, None)
+    stopped = replace(evse.session, transaction_id=None, was_full=is_full(evse))
+    session = _with_energy(stopped, event.meter_wh, None)
     return replace(unsure(evse), session=session, charging=None, told_s=event.at_s)
+
+
+def is_full(evse: EvseState) -> bool:
+    """Tell whether the car of a session wants no more: it said so, or took nothing of what it was offered."""
+    session = evse.session
+    if session is None or evse.charging is Charging.SUSPENDED_EV:
+        return session is not None
+    draw_a = session.vehicle.draw_a
+    return session.was_full or (draw_a is not None and draw_a <= DRAWS_A)
+
+
+def taught(history: History, evse: EvseState, at_s: float) -> History:
+    """Return the history with the session of an EVSE whose car leaves; one that never charged teaches nothing."""
+    session = evse.session
+    if session is None or session.delivered_wh <= 0.0:
+        return history
+    return after(history, visitor(session), Ended(at_s=at_s, energy_wh=session.delivered_wh, is_full=is_full(evse)))
+
+
+def visitor(session: Session) -> Visitor:
+    """Return what predictions of a session go by."""
+    return Visitor(evse=session.evse, plugged_at_s=session.plugged_at_s, id_token=session.id_token)
 
 
 def need_stated(evse: EvseState, event: NeedStated) -> EvseState:

@@ -10,6 +10,7 @@ from smartcharge.control import beliefs, beside, liveness, records, sessions
 from smartcharge.control.beside import MeterState
 from smartcharge.control.evse import DRAWS_A, EvseState, worst_a
 from smartcharge.control.liveness import SourceState
+from smartcharge.control.prediction import History
 from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
@@ -75,6 +76,8 @@ class State:
     last_command_id: int
     peak_w: float
     """Highest power that the cars were measured to draw together [W]: paid for, so free from then on."""
+    history: History = field(default_factory=History)
+    """What the sessions that ended have taught."""
     station_of: Mapping[EvseId, Station]
     records: Mapping[tuple[str, CircuitId, str, float], Record] = field(default_factory=dict)
     """What became of grid limits, newest last."""
@@ -227,6 +230,8 @@ def _evse(state: State, event: _EvseEvent) -> State:
         after = replace(after, peak_w=max(state.peak_w, _measured_w(after)))
     if isinstance(event, Accepted):
         after = replace(after, records=records.accepted(state.records, event.at_s))
+    if isinstance(event, Unplugged):
+        after = replace(after, history=sessions.taught(state.history, state.evses[event.evse], event.at_s))
     return after if _phases(evse) == _phases(state.evses[event.evse]) else _with_phases(after)
 
 

@@ -10,8 +10,23 @@ import pytest
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Plan
 from smartcharge.control.planning import COUNTED_STAY, Question, plan_of, question
+from smartcharge.control.prediction import History
 from smartcharge.control.state import State
-from smartcharge.events import LimitSet, NeedStated, OperatorOrder, Plugged, PricesSet, StationOffline
+from smartcharge.events import (
+    Charging,
+    ChargingChanged,
+    Event,
+    LimitSet,
+    Metered,
+    NeedStated,
+    OperatorOrder,
+    Plugged,
+    PricesSet,
+    StationOffline,
+    TransactionEnded,
+    TransactionStarted,
+    Unplugged,
+)
 from smartcharge.model import EvseId, Phases, StationId
 from solvers import SOLVERS
 from solvers.greedy import greedy
@@ -162,3 +177,65 @@ class TestPlan:
         made: Plan = plan(a=9.0)
         assert made.setpoint_a(EvseId(name), NOON_S + at_s) is None
         assert made.setpoint_a(A, NOON_S + 3599.9) == 9.0
+
+
+class TestThePast:
+    """A driver's word is a promise; the past speaks where he says nothing, and of hurry."""
+
+    @staticmethod
+    def with_regular(stay_h: float, *said: NeedStated) -> State:
+        """Return one car of a regular who came ten times before and took 12 kWh each time."""
+        one = row_of(1)
+        state = fold(one, ready(one))
+        for n in range(10, 0, -1):
+            came_s = NOON_S - n * 7 * 24 * 3600.0
+            state = fold(state, *visit(came_s, came_s + stay_h * 3600.0))
+        return fold(state, *visit(NOON_S - 60.0, None), *said)
+
+    def test_a_regular_is_expected_to_do_as_always(self) -> None:
+        request = asked(self.with_regular(2.0)).requests[0]
+        assert request.depart_at_s - NOON_S == pytest.approx(2 * 3600.0, rel=0.2)
+        assert request.need_wh == pytest.approx(12_000.0, rel=0.2)
+
+    def test_his_word_is_kept_to_the_watt_hour_and_to_the_minute(self) -> None:
+        said = NeedStated(at_s=NOON_S, evse=A, energy_wh=40_000.0, depart_at_s=NOON_S + 9 * 3600.0)
+        request = asked(self.with_regular(2.0, said)).requests[0]
+        assert (request.need_wh, request.depart_at_s) == (40_000.0, NOON_S + 9 * 3600.0)
+
+    def test_who_leaves_before_his_word_is_in_a_hurry(self) -> None:
+        said = NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 9 * 3600.0)
+        early, late = (asked(self.with_regular(stay_h, said)).requests[0] for stay_h in (2.0, 12.0))
+        assert early.hurry_s - NOON_S < 2.5 * 3600.0
+        assert late.hurry_s == late.depart_at_s
+
+    def test_the_past_of_others_says_nothing_of_hurry(self) -> None:
+        said = NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 9 * 3600.0)
+        request = asked(cars(1, said)).requests[0]
+        assert request.hurry_s == request.depart_at_s
+
+    def test_a_car_that_never_charged_teaches_nothing(self) -> None:
+        state = fold(cars(1), Unplugged(at_s=NOON_S, evse=A))
+        assert state.history == History()
+
+    def test_what_ended_teaches_once(self) -> None:
+        state = fold(self.with_regular(2.0), Metered(at_s=NOON_S, evse=A, energy_wh=9_000.0))
+        gone = fold(state, Unplugged(at_s=NOON_S + 60.0, evse=A))
+        assert sum(state.history.cells["site"].stay) == pytest.approx(10.0, rel=0.05)
+        assert sum(gone.history.cells["site"].stay) == pytest.approx(11.0, rel=0.05)
+        assert fold(gone, Unplugged(at_s=NOON_S + 90.0, evse=A)).history == gone.history
+
+
+def visit(came_s: float, left_s: float | None) -> list[Event]:
+    """Return the facts of a car at A that took 12 kWh and then no more, or that is still there and took nothing."""
+    events: list[Event] = [
+        Plugged(at_s=came_s, evse=A),
+        TransactionStarted(at_s=came_s, evse=A, transaction_id=f"t{came_s}", id_token="regular", meter_wh=0.0),
+    ]
+    if left_s is not None:
+        events += [
+            Metered(at_s=left_s - 600.0, evse=A, energy_wh=12_000.0),
+            ChargingChanged(at_s=left_s - 600.0, evse=A, state=Charging.SUSPENDED_EV),
+            TransactionEnded(at_s=left_s, evse=A, transaction_id=f"t{came_s}", meter_wh=12_000.0),
+            Unplugged(at_s=left_s, evse=A),
+        ]
+    return events

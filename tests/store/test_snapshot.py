@@ -12,7 +12,7 @@ from smartcharge.control.evse import believed_a
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.errors import StoreError
-from smartcharge.events import CircuitMetered, FaultRaised, LimitSet, Metered, OperatorOrder, PricesSet
+from smartcharge.events import CircuitMetered, FaultRaised, LimitSet, Metered, OperatorOrder, PricesSet, Unplugged
 from smartcharge.model import CircuitId, EvseId, GridSource, Phases, Site
 from smartcharge.store.codec import decode_state, encode_state
 from tests.builders import MAIN, NOON_S, booted, charging, circuit, evse, fold, meter, ready, site, station, told
@@ -31,6 +31,9 @@ def known(one: Site) -> State:
     return fold(
         one,
         ready(one),
+        charging("a/1", NOON_S - 9000.0),
+        Metered(at_s=NOON_S - 6000.0, evse=A, energy_wh=7000.0),
+        Unplugged(at_s=NOON_S - 3600.0, evse=A),
         booted("b", NOON_S - 30.0),
         charging("a/1"),
         told("a/1", 13.0, NOON_S + 5.0, command_id=9),
@@ -47,6 +50,7 @@ def known(one: Site) -> State:
 class TestOnTheSameSite:
     def test_it_comes_back_equal(self) -> None:
         state = known(place())
+        assert state.history.cells
         assert decode_state(encode_state(state), place()) == state
 
     def test_no_password_is_written(self) -> None:
