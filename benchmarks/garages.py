@@ -18,6 +18,8 @@ HORIZON_S = 12 * 3600.0
 STEP_S = 300.0
 """Time between two plans of one garage [s]."""
 MIN_A, MAX_A = 6.0, 32.0
+STEPS_A: Floats = np.array([8.0, 16.0, 24.0, 32.0])
+NO_STEPS: Floats = np.full((1, 1), np.inf)
 SHORTFALL = 1e-2
 """Price of energy not delivered [money/Wh]; the others are as in ``smartcharge.model.Money``."""
 ENERGY, EARLY, CHANGE = 2.5e-4, 1e-5, 5e-6
@@ -39,6 +41,8 @@ class Garage:
     """When each car leaves [s from now], shape (E,)."""
     demand_wh: Floats
     present_a: Floats
+    names: tuple[str, ...] = ()
+    """Of the cars, so that a solver with a memory knows who was there before."""
 
     def problem(self, slot_s: Floats, *, binary_slots: int = 0) -> Problem:
         """Return what to plan on a time grid; in the slot in which it leaves a car takes less."""
@@ -63,6 +67,8 @@ class Garage:
             change_price=CHANGE,
             gap=GAP_SHARE * SHORTFALL * float(self.demand_wh.sum()) if binary_slots else 0.0,
             binary_slots=binary_slots,
+            steps_a=_steps_a(evs) if binary_slots else NO_STEPS,
+            names=self.names,
         )
 
     def later(self, current_a: Floats, rng: np.random.Generator) -> Garage:
@@ -80,10 +86,17 @@ class Garage:
     def with_cars(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], rng: np.random.Generator) -> Garage:
         """Return the garage with a car that has just come at each of ``places``."""
         depart_s, demand_wh, present_a = self.depart_s.copy(), self.demand_wh.copy(), self.present_a.copy()
+        new = {int(place): f"car {rng.integers(2**63)}" for place in places}
         depart_s[places] = rng.uniform(0.1, 1.0, len(places)) * HORIZON_S
         demand_wh[places] = rng.uniform(3000.0, 15000.0, len(places)) * self.watts_per_amp[places] / 208.0
         present_a[places] = 0.0
-        return replace(self, depart_s=depart_s, demand_wh=demand_wh, present_a=present_a)
+        names = tuple(new.get(place, name) for place, name in enumerate(self.names))
+        return replace(self, depart_s=depart_s, demand_wh=demand_wh, present_a=present_a, names=names)
+
+
+def _steps_a(evs: int) -> Floats:
+    """Return coarse pilots for every other EVSE, and any current for the rest [A], shape (E, 4)."""
+    return np.where(np.arange(evs)[:, None] % 2 == 0, STEPS_A, np.inf)
 
 
 def even_grid(slots: int) -> Floats:
@@ -159,6 +172,6 @@ def _filled(name: str, coupling: Complexes, limit_a: Floats, watts_per_amp: Floa
     nothing = np.zeros(evs)
     empty = Garage(
         name=name, coupling=coupling, limit_a=limit_a, watts_per_amp=watts_per_amp,
-        depart_s=nothing, demand_wh=nothing, present_a=nothing,
+        depart_s=nothing, demand_wh=nothing, present_a=nothing, names=("",) * evs,
     )  # fmt: skip
     return empty.with_cars(np.arange(evs), rng)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,12 +23,14 @@ from benchmarks.peers import CONES, PEERS
 from smartcharge.control.planning import GAP_SHARE
 from solvers import SOLVERS
 from solvers.greedy import fitted
+from solvers.highs import Warm
 from solvers.objective import shortfall_wh
-from solvers.problem import Floats, Problem
+from solvers.problem import Floats, Problem, Schedule
 from solvers.verify import refute
 
 DEADLINE_S = 120.0
 REPEATS = 5
+REPLANS = 5
 TINY = 1e-9
 ENOUGH_S = 10.0
 """What took this long altogether is not repeated again [s]."""
@@ -41,7 +43,7 @@ class Case:
     garage: Garage
     peer_slots: int
     binary_slots: int = 2
-    """Slots with minimum currents, in the row that has them."""
+    """Slots with minimum currents and steps, in the row that has them."""
     repeats: int = REPEATS
 
 
@@ -51,6 +53,7 @@ class Run:
 
     median_s: float
     current_a: Floats
+    outcome: str = ""
 
 
 def cases() -> Iterator[Case]:
@@ -62,7 +65,7 @@ def cases() -> Iterator[Case]:
 
 
 def measure(chosen: Iterator[Case] | None = None) -> list[Row]:
-    """Return rows for each garage: on our slots, on the peers', with minimum currents, and by greedy; medians [s]."""
+    """Return rows for each garage: on our slots, on the peers', with integers, and by greedy; all times are medians."""
     return [row for case in (cases() if chosen is None else chosen) for row in _rows(case)]
 
 
@@ -73,11 +76,12 @@ def _rows(case: Case) -> Iterator[Row]:
     asked = {
         garage.name: ("optimal", garage.problem(own_grid())),
         f"{garage.name}, peers' slots": ("optimal", fine),
-        f"{garage.name}, minimum currents": ("optimal", switched),
+        f"{garage.name}, minimum currents and steps": ("optimal", switched),
         f"{garage.name}, greedy": ("greedy", switched),
     }
-    ways: dict[str, Callable[[], Floats]] = {name: partial(peer, fine) for name, peer in PEERS.items()}
-    ways |= {name: partial(_ours, *question) for name, question in asked.items()}
+    replanned = {name: _replanned(garage, problem) for name, (_, problem) in asked.items()}
+    ways: dict[str, Callable[[], Floats | Schedule]] = {name: partial(peer, fine) for name, peer in PEERS.items()}
+    ways |= {name: partial(SOLVERS[solver], problem, DEADLINE_S) for name, (solver, problem) in asked.items()}
     runs = _side_by_side(ways, case.repeats)
     best_wh = _delivered_wh(fine, runs[CONES].current_a)
     peers_s = {name: runs[name].median_s for name in PEERS}
@@ -86,32 +90,52 @@ def _rows(case: Case) -> Iterator[Row]:
         yield {
             "benchmark": "solve", "problem": name, "evses": problem.evs, "slots": problem.slots,
             "rows": len(problem.coupling), "binary_slots": problem.binary_slots,
-            "gap_share": GAP_SHARE if problem.gap > 0.0 else 0.0, "solver": solver, "cold_s": runs[name].median_s,
+            "gap_share": GAP_SHARE if problem.gap > 0.0 else 0.0, "solver": solver,
+            "outcome": runs[name].outcome, "cold_s": runs[name].median_s,
+            "warm_s": replanned[name] if solver == "optimal" else None,
             "memory_mb": memory_mb(problem, solver),
             "energy_ratio_to_cones": round(_delivered_wh(problem, runs[name].current_a) / best_wh, 5),
             "energy_ratio_never_replanned": round(_carried_out_wh(fine, problem, runs[name].current_a) / best_wh, 5),
             "peers": peers_s if has_peers else {}, "peer_slots": case.peer_slots, "load": load,
-            "times_faster": {peer: round(s / runs[name].median_s, 1) for peer, s in peers_s.items() if has_peers},
+            "times_faster": {peer: _ratios(s, runs[name], replanned[name]) for peer, s in peers_s.items() if has_peers},
         }  # fmt: skip
 
 
-def _ours(solver: str, problem: Problem) -> Floats:
-    schedule = SOLVERS[solver](problem, DEADLINE_S)
-    assert refute(problem, schedule) == ()
-    return schedule.current_a
+def _ratios(peer_s: float, run: Run, warm_s: float) -> Row:
+    return {"cold": round(peer_s / run.median_s, 1), "warm": round(peer_s / warm_s, 1)}
 
 
-def _side_by_side(ways: Mapping[str, Callable[[], Floats]], repeats: int) -> dict[str, Run]:
+def _replanned(garage: Garage, problem: Problem) -> float:
+    """Return how long plans take that are five minutes apart [s], each made with what the last one left."""
+    warm, rng, times_s = Warm(), np.random.default_rng(0), []
+    for _ in range(REPLANS + 1):
+        started_s = time.perf_counter()
+        schedule = warm(problem, DEADLINE_S)
+        times_s.append(time.perf_counter() - started_s)
+        assert refute(problem, schedule) == ()
+        garage = garage.later(schedule.current_a[0], rng)
+        problem = garage.problem(problem.slot_s, binary_slots=problem.binary_slots)
+    return round(float(np.median(times_s[1:])), 5)
+
+
+def _side_by_side(ways: Mapping[str, Callable[[], Floats | Schedule]], repeats: int) -> dict[str, Run]:
     """Run all ways in turn, again and again, so that a busy machine is equally busy for each."""
     times_s: dict[str, list[float]] = {name: [] for name in ways}
-    last: dict[str, Floats] = {}
+    last: dict[str, Floats | Schedule] = {}
     for _ in range(repeats):
         for name, way in ways.items():
             if sum(times_s[name]) < ENOUGH_S:
                 started_s = time.perf_counter()
                 last[name] = way()
                 times_s[name].append(time.perf_counter() - started_s)
-    return {name: Run(median_s=round(float(np.median(times_s[name])), 5), current_a=last[name]) for name in ways}
+    return {name: _run(times_s[name], last[name]) for name in ways}
+
+
+def _run(times_s: Sequence[float], answer: Floats | Schedule) -> Run:
+    median_s = round(float(np.median(times_s)), 5)
+    if isinstance(answer, Schedule):
+        return Run(median_s=median_s, current_a=answer.current_a, outcome=answer.outcome.value)
+    return Run(median_s=median_s, current_a=answer)
 
 
 def _carried_out_wh(fine: Problem, problem: Problem, current_a: Floats) -> float:

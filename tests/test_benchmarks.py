@@ -44,11 +44,12 @@ class TestSolve:
     def test_our_own_slots_place_as_much(self, rows: dict[str, Row]) -> None:
         own = rows["caltech delta"]
         assert own["slots"] == 46
+        assert own["warm_s"] > 0.0
         assert 1.1 > own["energy_ratio_to_cones"] > 0.99
         assert own["energy_ratio_never_replanned"] <= 1.0 + 1e-6
 
     def test_minimum_currents_have_no_peer(self, rows: dict[str, Row]) -> None:
-        row = rows["caltech delta, minimum currents"]
+        row = rows["caltech delta, minimum currents and steps"]
         assert (row["binary_slots"], row["peers"]) == (2, {})
         assert row["gap_share"] > 0.0
 
