@@ -9,6 +9,7 @@
     │   ├── Refused              the station said no
     │   └── ProtocolViolation    what it sent is not OCPP
     ├── SourceError              a meter, tariff or grid source cannot be read
+    ├── MaintenanceError         a work order, plan or campaign does not allow what was asked
     └── StoreError               a fact could not be written down
 
 Expected outcomes (infeasible, timed out, rejected) are values, not exceptions.
@@ -47,3 +48,7 @@ class SourceError(SmartChargeError):
 
 class StoreError(SmartChargeError):
     """A fact could not be written down."""
+
+
+class MaintenanceError(SmartChargeError):
+    """A work order, plan or campaign does not allow what was asked."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from smartcharge.codec import Encoded
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.state import State
@@ -82,8 +83,34 @@ class Kept(NamedTuple):
 class Chronicle(Protocol):
     """The facts that are kept for good: connections, faults, orders, transactions, and who watched."""
 
-    async def facts(self, until_s: float) -> list[Kept]:
-        """Return what happened before a time [s since 1970], in the order in which it became known."""
+    async def facts(self, since_s: float = ...) -> list[Kept]:
+        """Return what happened since a time [s since 1970], in the order in which it became known."""
+
+
+class Written(NamedTuple):
+    """A line of the logbook as it is stored."""
+
+    number: int
+    """From 1, without a gap."""
+    at_s: float
+    kind: str
+    body: str
+
+
+class Logbook(Protocol):
+    """What maintenance wrote down; several processes may write."""
+
+    async def lines(self, after: int = ...) -> list[Written]:
+        """Return what was written after a number, oldest first."""
+
+    async def write(self, decide: Callable[[Sequence[Written]], Sequence[tuple[float, Encoded]]]) -> list[Written]:
+        """Add what ``decide`` makes of all that is written, while nobody else writes; return what was added."""
+
+    async def told(self, listener: str) -> int:
+        """Return up to which number a listener was told."""
+
+    async def tell(self, listener: str, number: int) -> None:
+        """Write down that a listener was told up to a number."""
 
 
 class Ledger(Protocol):

@@ -13,10 +13,12 @@ from smartcharge.cli.availability import availability
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
+from smartcharge.cli.network import network
 from smartcharge.cli.replay import replay
 from smartcharge.cli.run import run
 from smartcharge.cli.secret import secret
 from smartcharge.cli.simulate import simulate
+from smartcharge.cli.work import work
 from smartcharge.config import site_schema
 from smartcharge.errors import SmartChargeError
 
@@ -63,6 +65,8 @@ app.command()(simulate)
 app.command()(run)
 app.command()(replay)
 app.command()(availability)
+app.command()(network)
+app.add_typer(work, name="work")
 app.command()(demo)
 app.command()(secret)
 

@@ -11,9 +11,12 @@ from smartcharge.cli.log import Narrator
 from smartcharge.config import OcppSettings, Settings
 from smartcharge.controller import Controller
 from smartcharge.csms.server import Csms, Options
+from smartcharge.maintenance.foreman import Foreman
+from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.webhook import Webhook
 from smartcharge.model import Control
 from smartcharge.mqtt.room import MqttRoom
-from smartcharge.ports import Charger, Observer
+from smartcharge.ports import Charger, Observer, Source
 from smartcharge.store import Store, open_store
 
 Say = Callable[[str], None]
@@ -62,10 +65,26 @@ def _controller(settings: Settings, store: Store, csms: Csms | None) -> Controll
         room = MqttRoom(settings.site, settings.mqtt)
         chargers.append(room)
         observers.append(room)
-    controller = Controller(settings.site, journal=store.journal, chargers=chargers, observers=observers)
+    controller = Controller(
+        settings.site,
+        journal=store.journal,
+        sources=_maintenance(settings, store),
+        chargers=chargers,
+        observers=observers,
+    )
     if csms is not None:
         csms.resume(controller.state)
     return controller
+
+
+def _maintenance(settings: Settings, store: Store) -> list[Source]:
+    """Return what reads the facts that the controller writes: work orders, and the copy for a network."""
+    place, asked = Place.of(settings.site), settings.maintenance
+    listeners = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
+    sources: list[Source] = [Foreman(place, store.chronicle, store.logbook, listeners)]
+    if asked.network is not None:
+        sources.append(store.mirror(place.id, place.written(), asked.network))
+    return sources
 
 
 def _announce(settings: Settings, csms: Csms | None, controller: Controller, say: Say) -> None:

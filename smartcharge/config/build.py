@@ -9,8 +9,8 @@ from pathlib import Path
 from smartcharge.config.draft import Load, loads
 from smartcharge.config.keys import ChargingKeys, CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
 from smartcharge.config.operators import operators
-from smartcharge.config.secrets import mqtt_password, station_secret
-from smartcharge.config.settings import Settings, StoreSettings
+from smartcharge.config.secrets import mqtt_password, station_secret, webhook_token
+from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import (
     Charging,
@@ -45,6 +45,11 @@ def settings(file: SiteFile, folder: Path) -> Settings:
         mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
         ocpp=_ocpp(file.ocpp, folder),
         store=StoreSettings(**file.store.model_dump()),
+        maintenance=MaintenanceSettings(
+            webhook=file.maintenance.webhook,
+            webhook_token=webhook_token(file.maintenance),
+            network=file.maintenance.network,
+        ),
     )
 
 

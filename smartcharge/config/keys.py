@@ -191,6 +191,17 @@ class StoreKeys(Keys):
     """How far back the journal can be replayed, at least; what availability is made of is kept for good."""
 
 
+class MaintenanceKeys(Keys):
+    """Who hears of work orders, and where facts and work orders of several sites come together."""
+
+    webhook: Annotated[str, Field(pattern="^https?://")] | None = None
+    """URL to which every change of a work order is posted as JSON."""
+    webhook_token_env: str | None = None
+    """Environment variable that holds the bearer token for it."""
+    network: str | None = None
+    """Database URL to which facts and work orders are copied; its password comes from `PGPASSWORD` or `~/.pgpass`."""
+
+
 class MeterKeys(Keys):
     """A meter of everything that flows through a circuit; when lost, `uncontrolled_a` takes its place."""
 
@@ -323,5 +334,6 @@ class SiteFile(Keys):
     mqtt: MqttKeys | None = None
     ocpp: OcppKeys = OcppKeys()
     store: StoreKeys = StoreKeys()
+    maintenance: MaintenanceKeys = MaintenanceKeys()
     circuits: Annotated[list[CircuitKeys], Field(min_length=1)]
     stations: Annotated[list[StationKeys], Field(min_length=1)]

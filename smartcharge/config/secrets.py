@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import MqttKeys, StationKeys
+from smartcharge.config.keys import MaintenanceKeys, MqttKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
@@ -18,6 +18,16 @@ def mqtt_password(keys: MqttKeys, folder: Path) -> str | None:
             raise ConfigError(f"the environment variable {keys.password_env} is not set")
         return found
     return None if keys.password_file is None else _read(folder / keys.password_file)
+
+
+def webhook_token(keys: MaintenanceKeys) -> str | None:
+    """Return the bearer token of the webhook, None if it needs none; raises ConfigError if it cannot be had."""
+    if keys.webhook_token_env is None:
+        return None
+    found = os.environ.get(keys.webhook_token_env)
+    if found is None:
+        raise ConfigError(f"maintenance.webhook_token_env: the variable {keys.webhook_token_env} is not set")
+    return found
 
 
 def station_secret(keys: StationKeys, station: str, folder: Path) -> str | None:

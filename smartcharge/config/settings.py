@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.model import Site
@@ -19,6 +19,15 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceSettings:
+    """Who hears of work orders, and where the site's facts are copied to."""
+
+    webhook: str | None = None
+    webhook_token: str | None = field(default=None, repr=False)
+    network: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that a site file says."""
 
@@ -27,3 +36,4 @@ class Settings:
     """None where the file has no ``[mqtt]``: there is no broker."""
     ocpp: OcppSettings
     store: StoreSettings
+    maintenance: MaintenanceSettings = MaintenanceSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smartcharge.codec import Record, parsed, plain, text
 from smartcharge.model import EvseId, Site, StationId, Wiring
 
 
@@ -28,6 +29,16 @@ class Place:
     name: str
     timezone: str
     ports: tuple[Port, ...]
+
+    @classmethod
+    def read(cls, body: str) -> Place:
+        """Return a site as `written` wrote it; raises StoreError."""
+        found: Place = Record.of(cls).decode(parsed("site", body))
+        return found
+
+    def written(self) -> str:
+        """Return it as JSON text."""
+        return text(plain(self))
 
     @classmethod
     def of(cls, site: Site) -> Place:

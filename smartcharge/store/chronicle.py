@@ -62,12 +62,13 @@ class SqlChronicle:
         """Ask a database whose schema is the newest."""
         self._engine = engine
 
-    async def facts(self, until_s: float = inf) -> list[Kept]:
-        """Return what happened before a time [s since 1970], in the order in which it became known; StoreError."""
-        return await asyncio.to_thread(self._facts, until_s)
+    async def facts(self, since_s: float = -inf) -> list[Kept]:
+        """Return what happened since a time [s since 1970], in the order in which it became known; StoreError."""
+        return await asyncio.to_thread(self._facts, since_s)
 
-    def _facts(self, until_s: float) -> list[Kept]:
-        rows = select(chronicle.c.seq, chronicle.c.kind, chronicle.c.body).where(chronicle.c.at_s < until_s)
+    def _facts(self, since_s: float) -> list[Kept]:
+        rows = select(chronicle.c.seq, chronicle.c.kind, chronicle.c.body)
+        rows = rows if since_s == -inf else rows.where(chronicle.c.at_s >= since_s)
         with reading(self._engine) as connection:
             found = connection.execute(rows.order_by(chronicle.c.seq)).all()
         return [Kept(seq, decode(kind, body)) for seq, kind, body in found]

@@ -48,10 +48,31 @@ INSERT INTO chronicle SELECT seq, at_s, kind, body FROM journal WHERE kind IN (
 )
 """
 
+_LOGBOOK = """
+CREATE TABLE logbook (
+    number BIGINT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE TABLE told (listener TEXT PRIMARY KEY, number BIGINT NOT NULL)
+"""
+
+_NETWORK = """
+CREATE TABLE network_sites (site TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE network_facts (
+    site TEXT NOT NULL, seq BIGINT NOT NULL, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (site, seq)
+);
+CREATE TABLE network_lines (
+    site TEXT NOT NULL, seq BIGINT NOT NULL, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (site, seq)
+)
+"""
+
 MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, tuple(_TABLES.split(";"))),
     (2, ("CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",)),
     (3, tuple(_CHRONICLE.split(";"))),
+    (4, tuple(_LOGBOOK.split(";"))),
+    (5, tuple(_NETWORK.split(";"))),
 )
 """(number, statements) of each step, in order."""
 
@@ -116,6 +137,41 @@ readings = Table(
     Column("soc", Double),
 )
 """What the EVSEs measured, for history; outlives the journal's own rows."""
+
+logbook = Table(
+    "logbook",
+    _metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column("at_s", Double),
+    Column("kind", Text),
+    Column("body", Text),
+)
+"""What maintenance wrote down, oldest first, without a gap in the numbers."""
+
+network_sites = Table("network_sites", _metadata, Column("site", Text, primary_key=True), Column("body", Text))
+"""What each site of a network is, as it described itself last."""
+
+
+def _copied(name: str) -> Table:
+    return Table(
+        name,
+        _metadata,
+        Column("site", Text, primary_key=True),
+        Column("seq", BigInteger, primary_key=True),
+        Column("at_s", Double),
+        Column("kind", Text),
+        Column("body", Text),
+    )
+
+
+network_facts = _copied("network_facts")
+"""The chronicles of all sites of a network."""
+
+network_lines = _copied("network_lines")
+"""The logbooks of all sites of a network."""
+
+told = Table("told", _metadata, Column("listener", Text, primary_key=True), Column("number", BigInteger))
+"""Up to which number of a log each listener was told."""
 
 
 def upgrade(engine: Engine) -> None:

@@ -12,6 +12,8 @@ from smartcharge.store.chronicle import SqlChronicle
 from smartcharge.store.engine import connect
 from smartcharge.store.journal import KEEP_S, SqlJournal
 from smartcharge.store.ledger import SqlLedger
+from smartcharge.store.logbook import SqlLogbook
+from smartcharge.store.network import Mirror
 from smartcharge.store.schema import upgrade
 from smartcharge.store.transactions import History
 
@@ -25,8 +27,13 @@ class Store:
         self._engine = engine
         self.journal = SqlJournal(engine, keep_s)
         self.chronicle = SqlChronicle(engine)
+        self.logbook = SqlLogbook(engine)
         self.ledger = SqlLedger(engine)
         self.history = History(engine)
+
+    def mirror(self, site: str, description: str, url: str) -> Mirror:
+        """Return what copies this site's chronicle and logbook to a network's database."""
+        return Mirror(self._engine, site, description, url)
 
     async def close(self) -> None:
         """Write what is queued and let the database go; raises StoreError if it could not be written."""

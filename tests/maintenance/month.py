@@ -48,10 +48,14 @@ def ordered(since_s: float, until_s: float) -> list[Event]:
     return [order, OperatorOrder(at_s=until_s, evse=A, limit_a=None, author="kim", reason="done")]
 
 
-def charge(name: str, since_s: float, minutes: float, wh: float | None, reason: str | None) -> list[Event]:
-    started = TransactionStarted(at_s=since_s, evse=B, transaction_id=name, meter_wh=1000.0)
+def charge(
+    name: str, since_s: float, minutes: float, wh: float | None, reason: str | None, *, evse: EvseId = B
+) -> list[Event]:
+    started = TransactionStarted(at_s=since_s, evse=evse, transaction_id=name, meter_wh=1000.0)
     end_wh = None if wh is None else 1000.0 + wh
-    ended = TransactionEnded(at_s=since_s + 60.0 * minutes, evse=B, transaction_id=name, meter_wh=end_wh, reason=reason)
+    ended = TransactionEnded(
+        at_s=since_s + 60.0 * minutes, evse=evse, transaction_id=name, meter_wh=end_wh, reason=reason
+    )
     return [started, ended]
 
 

@@ -1,0 +1,215 @@
+"""What may be written into the logbook: each function takes what is written and returns what to add.
+
+They hold no state and write nothing, so that whoever holds the logbook can read, decide and write in one
+transaction: two people who act at once do so one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from smartcharge.errors import MaintenanceError
+from smartcharge.events import FaultCleared, StationOnline
+from smartcharge.maintenance.sessions import Outcome, charges
+from smartcharge.maintenance.triage import Call
+from smartcharge.maintenance.work_orders import (
+    Assigned,
+    Category,
+    Completed,
+    Line,
+    Noted,
+    Priority,
+    Raised,
+    Recurred,
+    Reopened,
+    Status,
+    StatusSet,
+    WorkOrder,
+    after,
+    orders,
+)
+from smartcharge.ports import Kept
+
+ITSELF: Final = "smartcharge"
+"""The author of what nobody wrote."""
+REOPEN_S: Final = 7 * 86400.0
+"""A fault that is back so soon after its repair was not repaired [s]."""
+DUE_S: Final[Mapping[Priority, float]] = {
+    Priority.P1: 24 * 3600.0,
+    Priority.P2: 72 * 3600.0,
+    Priority.P3: 14 * 86400.0,
+}
+"""How soon each priority is due [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What somebody wants done."""
+
+    title: str
+    asset: str
+    location: str
+    priority: Priority = Priority.P3
+    category: Category = Category.REQUESTED
+    due_s: float | None = None
+    """When [s since 1970]; by its priority if not said."""
+    estimated_s: float = 3600.0
+    cause: str | None = None
+    fact: int | None = None
+    request: str | None = None
+    plan: str | None = None
+    checklist: tuple[str, ...] = ()
+
+
+def raised(lines: Sequence[Line], draft: Draft, author: str, at_s: float) -> Raised:
+    """Return a new work order with the next number."""
+    return _raised(draft, 1 + max((line.order for line in lines), default=0), author, at_s)
+
+
+def _raised(draft: Draft, number: int, author: str, at_s: float) -> Raised:
+    return Raised(
+        at_s=at_s,
+        order=number,
+        author=author,
+        title=draft.title,
+        asset=draft.asset,
+        location=draft.location,
+        priority=draft.priority,
+        category=draft.category,
+        due_s=at_s + DUE_S[draft.priority] if draft.due_s is None else draft.due_s,
+        estimated_s=draft.estimated_s,
+        cause=draft.cause,
+        fact=draft.fact,
+        request=draft.request,
+        plan=draft.plan,
+        checklist=draft.checklist,
+    )
+
+
+def called(lines: Sequence[Line], calls: Iterable[Call], location: str) -> list[Line]:
+    """Return what faults add: one work order at a time for each asset and cause, reopened if it is back too soon.
+
+    A call that was answered already, by the number of its fact, adds nothing.
+    """
+    last = {(o.raised.asset, o.raised.cause): o for o in orders(lines).values()}
+    number = max((line.order for line in lines), default=0)
+    added: list[Line] = []
+    for call in calls:
+        order = last.get((call.asset, call.cause))
+        answer = _answer(order, call, number + 1, location)
+        if answer is not None:
+            number = max(number, answer.order)
+            last[call.asset, call.cause] = after(order, answer)
+            added.append(answer)
+    return added
+
+
+def _answer(last: WorkOrder | None, call: Call, number: int, location: str) -> Line | None:
+    """Return what a call adds, given the last work order for its asset and cause."""
+    if last is None or _is_past(last, call):
+        draft = Draft(
+            title=f"{call.task}: {call.cause} at {call.asset}",
+            asset=call.asset,
+            location=location,
+            priority=call.priority,
+            category=Category.REACTIVE,
+            cause=call.cause,
+            fact=call.fact,
+        )
+        return _raised(draft, number, ITSELF, call.at_s)
+    if call.fact <= last.last_fault:
+        return None
+    if last.is_open:
+        return Recurred(at_s=call.at_s, order=last.number, author=ITSELF, fact=call.fact)
+    return Reopened(at_s=call.at_s, order=last.number, author=ITSELF, fact=call.fact, reason=f"{call.cause} is back")
+
+
+def _is_past(order: WorkOrder, call: Call) -> bool:
+    """Tell whether a work order has nothing to do with a call any more."""
+    done = order.completed
+    return done is not None and call.fact > order.last_fault and call.at_s - done.at_s > REOPEN_S
+
+
+def checked(lines: Sequence[Line], line: Assigned | StatusSet | Reopened | Noted) -> Line:
+    """Return a line as it may be added; raises MaintenanceError where the work order does not allow it."""
+    order = _known(lines, line.order)
+    match line:
+        case Noted():
+            return line
+        case Reopened() if order.is_open:
+            raise MaintenanceError(f"work order {line.order} is not complete")
+        case StatusSet(status=Status.COMPLETE):
+            raise MaintenanceError(f"work order {line.order}: completing it takes a signature and evidence")
+        case Assigned() | StatusSet() if not order.is_open:
+            raise MaintenanceError(f"work order {line.order} is complete: open it again first")
+        case _:
+            return line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What somebody says who has done it."""
+
+    author: str
+    signature: str
+    feedback: str = ""
+    done: tuple[str, ...] = ()
+
+
+def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequence[Kept], at_s: float) -> Completed:
+    """Return that it is done; raises MaintenanceError where its evidence or a point of its checklist is missing."""
+    order = _known(lines, number)
+    if not order.is_open:
+        raise MaintenanceError(f"work order {number} is complete already")
+    if not report.signature.strip():
+        raise MaintenanceError(f"work order {number}: nobody has signed")
+    if missing := [point for point in order.raised.checklist if point not in report.done]:
+        raise MaintenanceError(f"work order {number}: not done of its checklist: {'; '.join(missing)}")
+    evidence: tuple[int, ...] = ()
+    if order.raised.category is Category.REACTIVE:
+        evidence = tuple(_evidence(order, facts))
+    return Completed(
+        at_s=at_s,
+        order=number,
+        author=report.author,
+        signature=report.signature,
+        feedback=report.feedback,
+        evidence=evidence,
+        done=report.done,
+    )
+
+
+def _evidence(order: WorkOrder, facts: Sequence[Kept]) -> Iterator[int]:
+    """Yield the facts that show that a fault is gone and, at an EVSE, that a car charged since then."""
+    since = order.last_fault
+    gone = next((f for f in reversed(facts) if f.seq > since and _ends(f, order)), None)
+    if gone is None:
+        raise MaintenanceError(f"work order {order.number}: {order.raised.cause} at {order.raised.asset} still stands")
+    yield gone.seq
+    if isinstance(gone.event, FaultCleared):
+        worked = [c for c in charges(facts) if c.seq > gone.seq and c.started.evse == order.raised.asset]
+        proof = next((c for c in worked if c.outcome is Outcome.SUCCESS and c.has_begun_to_charge), None)
+        if proof is None:
+            raise MaintenanceError(
+                f"work order {order.number}: no car has charged at {order.raised.asset} since the fault went: try one"
+            )
+        yield proof.seq
+
+
+def _ends(fact: Kept, order: WorkOrder) -> bool:
+    match fact.event:
+        case FaultCleared(evse=evse, code=code):
+            return (evse, code) == (order.raised.asset, order.raised.cause)
+        case StationOnline(station=station):
+            return (station, "offline") == (order.raised.asset, order.raised.cause)
+        case _:
+            return False
+
+
+def _known(lines: Sequence[Line], number: int) -> WorkOrder:
+    found = orders(lines).get(number)
+    if found is None:
+        raise MaintenanceError(f"there is no work order {number}")
+    return found

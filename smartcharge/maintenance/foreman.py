@@ -1,0 +1,102 @@
+"""Keeps the logbook: raises work orders for faults as they happen, and tells whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+from smartcharge.clock import now_s
+from smartcharge.codec import Encoded
+from smartcharge.maintenance.desk import called
+from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.triage import calls
+from smartcharge.maintenance.work_orders import LINES, Line, WorkOrder, orders
+from smartcharge.ports import Chronicle, Emit, Logbook, Written
+
+L = TypeVar("L", bound=Line)
+ROUND_S: Final = 60.0
+"""How often it looks for faults and for what was not told yet [s]."""
+LOOKBACK_S: Final = 30 * 86400.0
+"""Older faults were answered long ago [s]."""
+
+
+class Listener(Protocol):
+    """Somebody who is told of every change of a work order."""
+
+    name: str
+    """Unique; what it was told is remembered under this name."""
+
+    async def hear(self, number: int, order: WorkOrder) -> None:
+        """Take a work order as it stands after line ``number``; raises OSError to be told again later."""
+
+
+async def read(logbook: Logbook) -> list[Line]:
+    """Return all lines of a logbook; raises StoreError."""
+    return [LINES.decode(line.kind, line.body) for line in await logbook.lines()]
+
+
+async def write(logbook: Logbook, decide: Callable[[Sequence[Line]], Sequence[L]]) -> list[L]:
+    """Add what ``decide`` makes of all lines, as one transaction; raises what it raises, and StoreError."""
+    decided: list[L] = []
+
+    def encoded(written: Sequence[Written]) -> list[tuple[float, Encoded]]:
+        decided[:] = decide([LINES.decode(line.kind, line.body) for line in written])
+        return [(line.at_s, LINES.encode(line)) for line in decided]
+
+    await logbook.write(encoded)
+    return decided
+
+
+async def answer_faults(place: Place, chronicle: Chronicle, logbook: Logbook, at_s: float) -> list[Line]:
+    """Raise, repeat or reopen work orders for the faults of the last weeks; return what was written."""
+    found = list(calls(await chronicle.facts(at_s - LOOKBACK_S), at_s))
+    # Mostly there is nothing new, and then nobody is kept from writing.
+    if not called(await read(logbook), found, place.id):
+        return []
+    return await write(logbook, lambda lines: called(lines, found, place.id))
+
+
+class Foreman:
+    """A `ports.Source` that yields no facts of its own: it reads the chronicle and keeps the logbook."""
+
+    name = "maintenance"
+
+    def __init__(
+        self, place: Place, chronicle: Chronicle, logbook: Logbook, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self._place = place
+        self._chronicle = chronicle
+        self._logbook = logbook
+        self._listeners = listeners
+        self._trouble: dict[str, str] = {}
+
+    @property
+    def trouble(self) -> str | None:
+        """Return which listener cannot be told, and why; None if all are."""
+        return "; ".join(f"{name}: {reason}" for name, reason in self._trouble.items()) or None
+
+    async def run(self, emit: Emit) -> None:
+        """Go round until cancelled."""
+        while True:
+            await answer_faults(self._place, self._chronicle, self._logbook, now_s())
+            for listener in self._listeners:
+                await self._tell(listener)
+            await asyncio.sleep(ROUND_S)
+
+    async def _tell(self, listener: Listener) -> None:
+        """Tell a listener what it has not heard, in order; at least once each, even over a restart."""
+        told = await self._logbook.told(listener.name)
+        written = await self._logbook.lines(told)
+        if not written:
+            return
+        known = orders(await read(self._logbook))
+        for line in written:
+            number = LINES.decode(line.kind, line.body).order
+            try:
+                await listener.hear(line.number, known[number])
+            except OSError as error:
+                self._trouble[listener.name] = str(error)
+                return
+            await self._logbook.tell(listener.name, line.number)
+        self._trouble.pop(listener.name, None)
