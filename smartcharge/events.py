@@ -360,6 +360,27 @@ class Unanswered(Happening):
     evse: EvseId
 
 
+class Obedience(Enum):
+    """How a station follows the limit that it accepted, by its own meter."""
+
+    OBEYING = "obeying"
+    LAGGING = "lagging"
+    """Above a lower limit that it was told a moment ago."""
+    IGNORING = "ignoring"
+    CAR_LIMITED = "car-limited"
+    """The car takes less than it may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed(Happening):
+    """How a station follows its limit changed, or something is done about one that does not."""
+
+    evse: EvseId
+    verdict: Obedience
+    detail: str
+    """One sentence for the operator."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorOrder(Happening):
     """A person caps an EVSE, or lifts the cap with ``limit_a`` None."""
@@ -409,6 +430,7 @@ Event: TypeAlias = (
     | Accepted
     | Rejected
     | Unanswered
+    | Followed
     | OperatorOrder
     | Watched
 )

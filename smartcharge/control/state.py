@@ -24,6 +24,7 @@ from smartcharge.events import (
     FaultCleared,
     FaultRaised,
     FirmwareReported,
+    Followed,
     LimitFollowed,
     LimitLifted,
     LimitSet,
@@ -139,7 +140,7 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return replace(state, sources={n: liveness.restarted(k, event) for n, k in state.sources.items()})
         case PricesSet():
             return replace(state, prices=event)
-        case StationHeld() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
+        case StationHeld() | Followed() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
             return state  # facts for people: no limit follows from them
         case _:
             return _evse(state, event) if event.evse in state.evses else state

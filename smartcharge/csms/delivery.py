@@ -55,6 +55,18 @@ class Delivery:
             await self._ask(stops)
             return False
 
+    async def install_otherwise(self, wanted: SetProfile) -> bool:
+        """Make a station that ignores one way follow another; raises Refused if it has no other, or Unreachable."""
+        memory = self._memory
+        proven = memory.forms.of(wanted.kind)
+        rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
+        ignored = None if proven.form is None else proven.form.way
+        return await self._first_of(wanted, tuple(form for form in rungs if form.way is not ignored))
+
+    async def stop(self, transaction_id: str) -> None:
+        """Stop a transaction; raises Refused or Unreachable."""
+        await self._ask(RemoteStop(transaction_id=transaction_id))
+
     def _stops(self, wanted: SetProfile) -> RemoteStop | None:
         is_possible = wanted.kind is ProfileKind.TRANSACTION and wanted.transaction_id is not None
         if not is_possible or not may_stop(self._memory.station, wanted.evse, wanted.limit_a):
@@ -65,9 +77,15 @@ class Delivery:
         memory = self._memory
         proven = memory.forms.of(wanted.kind)
         rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
+        return await self._first_of(
+            wanted, rungs if proven.form is None or proven.form not in rungs else (proven.form,)
+        )
+
+    async def _first_of(self, wanted: SetProfile, forms: tuple[Form, ...]) -> bool:
+        """Send a limit in the first form that is accepted; return whether that is news."""
+        proven = self._memory.forms.of(wanted.kind)
         reason: str | None = None
-        for form in (proven.form,) if proven.form in rungs else rungs:
-            assert form is not None
+        for form in forms:
             try:
                 await self._send(wanted, form)
             except Refused as error:

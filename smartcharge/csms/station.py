@@ -24,6 +24,7 @@ from smartcharge.clock import now_s
 from smartcharge.csms.delivery import Delivery
 from smartcharge.csms.dialect import CannotHandle
 from smartcharge.csms.pace import Pace
+from smartcharge.csms.proof import Proof
 from smartcharge.csms.requests import ReadSettings, Request, SetProfile, Trigger, refusal
 from smartcharge.csms.rpc import (
     CallReceived,
@@ -117,6 +118,7 @@ class Link:
         self._defaults: dict[EvseId, float] = {}
         """Default profiles [A] that the station confirmed since it came or rebooted."""
         self._delivery = Delivery(memory, dialect, self._ask)
+        self._proof = Proof(memory.station, self._delivery, self._ask, emit)
         self._told: dict[EvseId, tuple[float, float]] = {}
         """The limit [A] that each EVSE accepted last, and when."""
         self._work = asyncio.Event()
@@ -264,6 +266,7 @@ class Link:
                 if isinstance(event, StationBooted):
                     self._memory.booted(event)
                 await self._emit(event)
+                await self._proof.judge(event)
         except CannotHandle as error:
             self._complain(f"{call.action}: {error}")
             frame = self._session.refuse(call, error.code, str(error))
@@ -304,6 +307,8 @@ class Link:
         while not self._is_closed:
             if self._to_ask and (isinstance(self._to_ask[0], ReadSettings) or self._mailbox.is_empty):
                 await self._provide(self._to_ask.popleft())
+            elif self._proof.is_due:
+                await self._proof.act()
             elif self._mailbox.is_empty:
                 await self._wait_for_work(None)
             elif isinstance(due := self._mailbox.take(self._wait_s), Commanded):
@@ -371,6 +376,7 @@ class Link:
                 await self._install(_profile(evse, command))
                 outcome = replace(outcome, at_s=now_s())
                 self._told[command.evse] = (command.limit_a, now_s())
+                self._proof.accepted(_profile(evse, command))
             except Refused as error:
                 outcome = _rejected(command, str(error))
             except Unreachable:

@@ -1,0 +1,104 @@
+"""Whether a station does what it accepted: the limit it was told against the current it was measured to draw.  Pure.
+
+"Accepted" proves nothing (evcc #31597, SteVe #1192: accepted 7 A, draws 12 A); only the meter does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from smartcharge.events import Obedience
+from smartcharge.model import Evse, Wiring
+
+if TYPE_CHECKING:
+    from smartcharge.csms.schemas import Payload
+
+LAG_S = 20.0
+"""How long after a lower limit a car may still be on its way to it."""
+SLACK_A, SLACK = 1.0, 0.05
+"""What a meter may show above a limit that is kept."""
+PROOF = 2
+"""So many readings in a row condemn a station."""
+REMEDY_S = 45.0
+"""Least time between two remedies: each must have time to be seen in a reading."""
+_DRAWS_A = 1.0
+_TAKES_ALL = 0.9
+
+
+class Remedy(Enum):
+    """What is done about a station that ignores its limit, one after the other."""
+
+    AGAIN = "told again"
+    OTHERWISE = "told in another form"
+    LOWER = "told its minimum"
+    STOP = "its transaction is stopped"
+    NONE = "nothing is left to try, it counts with its maximum"
+
+
+_STEPS = tuple(Remedy)
+
+
+@dataclass(slots=True)
+class Following:
+    """One EVSE: what it was told last, and how it follows."""
+
+    limit_a: float | None = None
+    expires_s: float = 0.0
+    lowered_s: float = 0.0
+    over: int = 0
+    verdict: Obedience | None = None
+    steps: int = 0
+    remedied_s: float = 0.0
+
+    def told(self, limit_a: float, expires_s: float, now_s: float) -> None:
+        """Note a limit that was accepted."""
+        if self.limit_a is None or limit_a < self.limit_a or now_s >= self.expires_s:
+            self.lowered_s, self.over = now_s, 0
+        self.limit_a, self.expires_s = limit_a, expires_s
+
+    def ended(self) -> None:
+        """Forget the car: the next one is another matter, and so is what its station was told."""
+        self.limit_a, self.over, self.verdict, self.steps = None, 0, None, 0
+
+    def measured(self, drawn_a: float, now_s: float) -> Obedience | None:
+        """Return how the limit is followed by a reading of the highest phase; None while there is no limit."""
+        if self.limit_a is None or now_s >= self.expires_s:
+            return None
+        self.verdict = self._judged(drawn_a, self.limit_a, now_s)
+        if self.verdict in (Obedience.OBEYING, Obedience.CAR_LIMITED):
+            self.steps = 0
+        return self.verdict
+
+    def _judged(self, drawn_a: float, limit_a: float, now_s: float) -> Obedience:
+        if drawn_a > limit_a * (1.0 + SLACK) + SLACK_A:
+            self.over += now_s - self.lowered_s >= LAG_S
+            return Obedience.IGNORING if self.over >= PROOF else Obedience.LAGGING
+        self.over = 0
+        return Obedience.CAR_LIMITED if _DRAWS_A <= drawn_a < _TAKES_ALL * limit_a else Obedience.OBEYING
+
+    def remedy(self, now_s: float) -> Remedy | None:
+        """Return what to do next about a station that ignores its limit; None while the last remedy may still work."""
+        if self.verdict is not Obedience.IGNORING or now_s - self.remedied_s < REMEDY_S:
+            return None
+        step = _STEPS[min(self.steps, len(_STEPS) - 1)]
+        if step is Remedy.NONE and self.steps > len(_STEPS) - 1:
+            return None
+        self.steps += 1
+        self.remedied_s = now_s
+        return step
+
+
+def scheduled_a(answer: Payload, evse: Evse) -> float | None:
+    """Return the limit [A] that a station says it follows now (GetCompositeSchedule), or None if it does not say.
+
+    Some answer without periods, some without a unit that they keep to, so it explains and never condemns.
+    """
+    schedule: Payload = answer.get("schedule") or answer.get("chargingSchedule") or {}
+    periods = schedule.get("chargingSchedulePeriod") or [{}]
+    limit = periods[0].get("limit")
+    if limit is None or evse.wiring is Wiring.DC:
+        return None
+    phases = periods[0].get("numberPhases") or evse.phase_count
+    return float(limit) / (phases * evse.voltage_v) if schedule.get("chargingRateUnit") == "W" else float(limit)
