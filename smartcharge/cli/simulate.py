@@ -26,6 +26,7 @@ from smartcharge.sim import report
 from smartcharge.sim.assumptions import Assumptions, Needs, Pilots
 from smartcharge.sim.campaign import Campaign, OnSample, check_targets, play, summary
 from smartcharge.sim.cars import Battery
+from smartcharge.sim.clairvoyant import hindsight
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.runner import Run, Transport
 from smartcharge.sim.scenario import Scenario, load_scenario
@@ -120,7 +121,10 @@ def _campaign(run: Run, policies: Sequence[str], cars: Cars, *, jobs: int, log_l
         say(f"note: {note}", markup=False, soft_wrap=True)
     with _progress(run, policies) as on_sample:
         results = play(run, policies, jobs=jobs, on_sample=on_sample, log_level=log_level.value.upper())
-    return Campaign(run=run, recording=cars.source, notes=cars.notes, results=results)
+    known = hindsight(run, results)
+    if known is None:
+        say("note: what could have been with everything known could not be proven in time", markup=False)
+    return Campaign(run=run, recording=cars.source, notes=cars.notes, results=results, hindsight=known)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from smartcharge.sim import tables
 from smartcharge.sim.campaign import Campaign
-from smartcharge.sim.result import Result
+from smartcharge.sim.result import FAIRNESS, Result
 from smartcharge.sim.runner import UNCONTROLLED
 
 MOST = 20
@@ -23,6 +23,9 @@ def shown(campaign: Campaign) -> Iterator[RenderableType]:
     yield _by_policy(campaign)
     if any(result.policy == UNCONTROLLED for result in campaign.results):
         yield tables.REFERENCE
+    if (sentence := tables.foresight(campaign)) is not None:
+        yield sentence
+    yield f"Fairness is {FAIRNESS}"
     yield from _table("faults", tables.FAULT_COLUMNS, list(tables.fault_rows(campaign)), "bold")
     if (words := tables.unjudged(campaign)) is not None:
         yield words
@@ -40,7 +43,7 @@ def _by_policy(campaign: Campaign) -> Table:
     for title in tables.POLICY_COLUMNS:
         table.add_column(escape(title), justify="left" if title == "policy" else "right")
     for result in campaign.results:
-        cells = tables.policy_cells(result, site.money.currency)
+        cells = tables.policy_cells(campaign, result)
         table.add_row(*(Text(cell, style) for cell, style in zip(cells, _styles(result), strict=True)))
     return table
 

@@ -19,7 +19,8 @@ from typing import Any, Final, TypeAlias
 from smartcharge.errors import ConfigError, SmartChargeError
 from smartcharge.model import Site
 from smartcharge.sim.assumptions import Assumptions
-from smartcharge.sim.result import Result
+from smartcharge.sim.clairvoyant import Hindsight
+from smartcharge.sim.result import FAIRNESS, Result
 from smartcharge.sim.runner import UNCONTROLLED, Run, simulate
 from smartcharge.sim.scenario import Scenario
 
@@ -40,6 +41,8 @@ class Campaign:
     notes: tuple[str, ...]
     results: tuple[Result, ...]
     """One for each policy, in the order asked for."""
+    hindsight: Hindsight | None = None
+    """What could have been, had everything been known; None while nobody worked it out."""
 
     @property
     def has_violations(self) -> bool:
@@ -184,7 +187,9 @@ def summary(campaign: Campaign) -> dict[str, Any]:
     return {
         "site": run.settings.site.id,
         "recording": campaign.recording,
-        "policies": {result.policy: _figures(result) for result in campaign.results},
+        "policies": {result.policy: _figures(result) | _regret(campaign, result) for result in campaign.results},
+        "clairvoyant": None if campaign.hindsight is None else asdict(campaign.hindsight.optimum),
+        "fairness_measure": FAIRNESS,
         "start_s": run.start_s,
         "end_s": run.end_s,
         "transport": run.transport.value,
@@ -193,6 +198,11 @@ def summary(campaign: Campaign) -> dict[str, Any]:
         "currency": run.settings.site.money.currency,
         "notes": list(campaign.notes),
     }
+
+
+def _regret(campaign: Campaign, result: Result) -> dict[str, Any]:
+    known = None if campaign.hindsight is None else campaign.hindsight.regrets.get(result.policy)
+    return {"regret": None if known is None else asdict(known)}
 
 
 def _assumptions(made: Assumptions) -> dict[str, Any]:

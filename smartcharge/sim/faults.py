@@ -92,12 +92,7 @@ async def _limit(step: GridStep, stage: Stage) -> None:
     circuits = {circuit.id: circuit for circuit in stage.site.circuits}
     circuit = stage.site.circuits[0] if step.circuit is None else circuits[CircuitId(step.circuit)]
     await _until(stage, step.after_s)
-    power_w = step.power_w
-    if power_w is None:
-        assert step.share is not None
-        limit_a = Phases(*(a * step.share for a in circuit.rating_a))
-    else:
-        limit_a = Phases.all(power_w / (3.0 * circuit.voltage_v))
+    limit_a = step.limit_a(circuit)
     stage.world.advance(now_s())
     stage.operator.limit(circuit.id, current_a=limit_a, power_w=None)
     stage.book.limit = (circuit, limit_a)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from smartcharge.sim import tables
 from smartcharge.sim.campaign import Campaign, solve_figures
 from smartcharge.sim.chart import picture, scale_of
-from smartcharge.sim.result import Result
+from smartcharge.sim.result import FAIRNESS, Result
 from smartcharge.sim.runner import UNCONTROLLED
 
 MOST: Final = 200
@@ -95,13 +95,12 @@ def _headline(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _by_policy(campaign: Campaign) -> Iterator[str]:
-    currency = campaign.run.settings.site.money.currency
     yield '<h2>By policy</h2>\n<div class="scroll"><table class="figures">'
     yield _head(tables.POLICY_COLUMNS) + "<tbody>"
     for result in campaign.results:
         is_reference = result.policy == UNCONTROLLED
         kind = "" if is_reference else "bad" if result.violations else "good"
-        cells = zip(tables.POLICY_COLUMNS, tables.policy_cells(result, currency), strict=True)
+        cells = zip(tables.POLICY_COLUMNS, tables.policy_cells(campaign, result), strict=True)
         row = "".join(
             f'<td class="{kind if title == "violations" else ""}">{escape(cell)}</td>' for title, cell in cells
         )
@@ -109,6 +108,8 @@ def _by_policy(campaign: Campaign) -> Iterator[str]:
     yield "</tbody></table></div>"
     if any(result.policy == UNCONTROLLED for result in campaign.results):
         yield from _paragraphs(tables.REFERENCE)
+    fair = "; ".join(f"{result.policy} {result.fairness:.3f}" for result in campaign.results)
+    yield from _paragraphs(tables.foresight(campaign), f"Fairness ({fair}) is {FAIRNESS}")
 
 
 def _courses(campaign: Campaign) -> Iterator[str]:

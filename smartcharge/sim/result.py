@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smartcharge.sim.watcher import Violation
+
+FAIRNESS = (
+    "Jain's index of the shares of their requests that the cars got: 1 when all got the same share, 1/n when one of n"
+    " got everything. Shares, not energy, because who asks for little is not treated worse by getting little; and this"
+    " index because it hangs on neither the number of cars nor the size of their requests."
+)
+"""The measure of fairness, and why this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class Result:
     """Highest true power through the grid connection [W]."""
     fairness: float
     """Jain's index of the delivered shares: 1 when every session got the same share of its request."""
+    session_wh: Mapping[str, float] = field(repr=False)
+    """What each session got [Wh], counted up to what it asked."""
     pauses: int
     """How often a car that charged and wanted more was offered too little to go on."""
     worst_loading: float

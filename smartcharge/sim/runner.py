@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
-from smartcharge.model import NOTHING
+from smartcharge.model import NOTHING, CircuitId, Phases
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.ports import Observer
 from smartcharge.sim import loop
@@ -23,7 +23,7 @@ from smartcharge.sim.devices import METER_S, DirectWire, GridOperator, Meters, M
 from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.faults import LimitBook, Stage, play
 from smartcharge.sim.fleet import Fleet
-from smartcharge.sim.loads import BuildingLoad
+from smartcharge.sim.loads import BuildingLoad, Load
 from smartcharge.sim.ocpp_fleet import OcppStations
 from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.recorder import Recorder, Served
@@ -81,13 +81,7 @@ def simulate(
 async def _play(
     run: Run, observers: Sequence[Observer], on_sample: Callable[[float], None]
 ) -> tuple[Stage, list[Served], Record]:
-    site = run.settings.site
-    loads = {
-        circuit.id: BuildingLoad(peak_a=circuit.uncontrolled_a, timezone=site.timezone, seed=run.seed + i)
-        for i, circuit in enumerate(site.circuits)
-        if circuit.uncontrolled_a != NOTHING
-    }
-    world = World(site, start_s=run.start_s, loads=loads)
+    world = World(run.settings.site, start_s=run.start_s, loads=loads_of(run))
     driver = LoopDriver(world)
     look_s = 60.0 if run.policy == UNCONTROLLED else 1.0
     watcher = Watcher(world, load_reaction_s=_load_reaction_s(run), look_s=look_s)
@@ -109,6 +103,28 @@ async def _play(
         await stage.plant.kill()
     driver.close()
     return stage, served, watcher.finish()
+
+
+def loads_of(run: Run) -> dict[CircuitId, Load]:
+    """Return the uncontrolled load on every circuit that has one."""
+    site = run.settings.site
+    return {
+        circuit.id: BuildingLoad(peak_a=circuit.uncontrolled_a, timezone=site.timezone, seed=run.seed + i)
+        for i, circuit in enumerate(site.circuits)
+        if circuit.uncontrolled_a != NOTHING
+    }
+
+
+def grid_limits(run: Run) -> Iterator[tuple[float, float, CircuitId, Phases]]:
+    """Yield the scenario's grid limits: from when to when they bind [s since 1970], where, and the limit [A]."""
+    site = run.settings.site
+    circuits = {circuit.id: circuit for circuit in site.circuits}
+    for step in run.scenario.limits:
+        circuit = site.circuits[0] if step.circuit is None else circuits[CircuitId(step.circuit)]
+        at_s = _midnight_s(run) + step.after_s
+        to_s = run.end_s if step.duration_s is None else at_s + step.duration_s
+        if at_s + site.timing.reaction_s < to_s:
+            yield at_s + site.timing.reaction_s, to_s, circuit.id, step.limit_a(circuit)
 
 
 def _load_reaction_s(run: Run) -> float:
@@ -229,6 +245,7 @@ def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s
         cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.peak_w / 1000.0 * money.peak_per_kw,
         peak_w=recorder.peak_w,
         fairness=fairness(shares),
+        session_wh={one.visit.session_id: d for one, d in zip(served, delivered, strict=True)},
         pauses=stage.world.pauses,
         worst_loading=record.worst_share,
         violations=tuple(record.violations),

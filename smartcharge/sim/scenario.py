@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from smartcharge.errors import ConfigError
+from smartcharge.model import Circuit, Phases
 
 
 class FaultKind(Enum):
@@ -67,6 +68,13 @@ class GridStep(_Timed):
     power_w: Annotated[float, Field(ge=0)] | None = None
     duration_s: Annotated[float, Field(gt=0)] | None = None
     """How long it lasts before it is lifted; None until the end."""
+
+    def limit_a(self, circuit: Circuit) -> Phases:
+        """Return what it allows on each phase of its circuit [A]."""
+        if self.power_w is not None:
+            return Phases.all(self.power_w / (3.0 * circuit.voltage_v))
+        assert self.share is not None
+        return Phases(*(a * self.share for a in circuit.rating_a))
 
     @model_validator(mode="after")
     def _one_value(self) -> GridStep:

@@ -14,7 +14,7 @@ from smartcharge.sim.runner import UNCONTROLLED
 from smartcharge.sim.watcher import Violation
 
 POLICY_COLUMNS = (
-    "policy", "delivered\nkWh", "share of\nrequest", "sessions\nin full", "cost", "peak\nkW",
+    "policy", "delivered\nkWh", "share of\nrequest", "regret\nkWh", "sessions\nin full", "cost", "peak\nkW",
     "fairness\nJain", "worst\nloading", "violations", "median\nplan [ms]", "p95\nplan [ms]", "max\nplan [ms]",
     "wall\ns",
 )  # fmt: skip
@@ -24,12 +24,15 @@ VIOLATION_COLUMNS = ("policy", "from", "for", "circuit", "phase", "above", "limi
 REFERENCE = f"{UNCONTROLLED} is the reference without a controller: its violations show what would happen."
 
 
-def policy_cells(result: Result, currency: str) -> tuple[str, ...]:
+def policy_cells(campaign: Campaign, result: Result) -> tuple[str, ...]:
     """Return the figures of a policy, one for each of the columns."""
+    currency = campaign.run.settings.site.money.currency
+    regret = None if campaign.hindsight is None else campaign.hindsight.regrets.get(result.policy)
     return (
         result.policy,
         f"{result.energy_delivered_wh / 1000.0:,.1f}",
         share(result),
+        "-" if regret is None else f"{regret.energy_wh / 1000.0:,.1f}",
         f"{result.sessions_met}/{result.sessions}",
         f"{result.cost:,.2f} {currency}",
         f"{result.peak_w / 1000.0:,.1f}",
@@ -46,6 +49,25 @@ def share(result: Result) -> str:
     if result.energy_requested_wh <= 0.0:
         return "-"
     return f"{100.0 * result.energy_delivered_wh / result.energy_requested_wh:.1f} %"
+
+
+def foresight(campaign: Campaign) -> str | None:
+    """Return what better forecasts would bring, in a sentence or two; None while nobody worked it out."""
+    known, policy = campaign.hindsight, campaign.run.policy
+    if known is None:
+        return None
+    best, currency = known.optimum, campaign.run.settings.site.money.currency
+    asked_wh = campaign.results[0].energy_requested_wh
+    share_of = f" ({100.0 * best.energy_wh / asked_wh:.1f} % of request)" if asked_wh > 0.0 else ""
+    could = f"With everything known beforehand {best.energy_wh / 1000.0:,.1f} kWh{share_of} could have been delivered"
+    if policy not in known.regrets:
+        return f"{could}, for {best.cost:,.2f} {currency}."
+    regret = known.regrets[policy]
+    more, less = max(regret.energy_wh, 0.0) / 1000.0, max(regret.cost, 0.0)
+    return (
+        f"{could}: better forecasts and faster hardware would bring {policy} {more:,.1f} kWh more at most, and save it"
+        f" {less:,.2f} {currency} at most on what it delivered."
+    )
 
 
 def assumed(made: Assumptions) -> str:

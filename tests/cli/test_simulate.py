@@ -40,6 +40,9 @@ class TestARun:
             assert tuple(figures["solve_s"]) == ("median", "p95", "max")
             assert figures["energy_requested_wh"] == 21_800.0
         edf, uncontrolled = found["policies"]["edf"], found["policies"]["uncontrolled"]
+        assert found["clairvoyant"]["energy_wh"] == pytest.approx(21_800.0)
+        assert edf["regret"]["energy_wh"] == pytest.approx(21_800.0 - edf["energy_delivered_wh"])
+        assert "With everything known beforehand 21.8 kWh" in said.out
         assert edf["violations"] == 0 == len(edf["violation_details"])
         assert edf["energy_delivered_wh"] > 20_000.0
         assert edf["solve_s"]["median"] > 0.0

@@ -47,7 +47,7 @@ def detection(after_s: float, detected_s: float | None = 30.0, kind: str = "stat
 def result(policy: str = "optimal", **changes: Any) -> Result:
     usual = Result(
         policy=policy, energy_requested_wh=100_000.0, energy_delivered_wh=87_654.0, sessions=12, sessions_met=9,
-        cost=21.9, peak_w=33_333.0, fairness=0.987, pauses=3, worst_loading=0.91, violations=(),
+        cost=21.9, peak_w=33_333.0, fairness=0.987, session_wh={}, pauses=3, worst_loading=0.91, violations=(),
         misbehaviour=(), detections=(), limit_drop_to_compliance_s=(),
         solve_s=() if policy == UNCONTROLLED else (0.010, 0.020, 0.5), wall_s=4.2,
         series=course(),

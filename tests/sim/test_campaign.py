@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import time
 from math import inf
 
@@ -8,6 +9,7 @@ import pytest
 
 from smartcharge.errors import ConfigError, SmartChargeError
 from smartcharge.sim.campaign import check_targets, play, solve_figures, summary
+from smartcharge.sim.clairvoyant import Hindsight, Optimum, Regret
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.runner import Run
 from smartcharge.sim.scenario import Fault, FaultKind, GridStep, Scenario
@@ -71,6 +73,17 @@ class TestTheSummary:
         assert edf["faults"][0]["kind"] == "station-silent"
         assert edf["solve_s"] == {"median": 0.020, "p95": 0.5, "max": 0.5}
         assert read["policies"]["uncontrolled"]["solve_s"] == {"median": None, "p95": None, "max": None}
+
+    def test_has_the_optimum_and_what_each_policy_regrets(self) -> None:
+        known = Hindsight(
+            optimum=Optimum(energy_wh=95_000.0, cost=23.0), regrets={"edf": Regret(energy_wh=7_346.0, cost=0.0)}
+        )
+        read = summary(replace(campaign(result("edf"), result("uncontrolled")), hindsight=known))
+        assert read["clairvoyant"] == {"energy_wh": 95_000.0, "cost": 23.0}
+        assert read["policies"]["edf"]["regret"] == {"energy_wh": 7_346.0, "cost": 0.0}
+        assert read["policies"]["uncontrolled"]["regret"] is None
+        assert read["fairness_measure"].startswith("Jain's index")
+        assert summary(campaign(result("edf")))["clairvoyant"] is None
 
     def test_violations_count_only_where_there_is_a_controller(self) -> None:
         bad = (violation(),)

@@ -11,6 +11,7 @@ import pytest
 
 from smartcharge.sim import chart, report, tables
 from smartcharge.sim.campaign import Campaign
+from smartcharge.sim.clairvoyant import Hindsight, Optimum, Regret
 from smartcharge.sim.scenario import Fault, FaultKind, Scenario
 from tests.sim.campaigns import DAY_S, SETTINGS, START_S, campaign, course, detection, result, violation
 
@@ -37,11 +38,21 @@ class TestThePage:
         rows = [[words(cell) for cell in row] for row in figures.iter(f"{XHTML}tr")]
         assert [row[0] for row in rows] == ["policy", "optimal", "edf", "uncontrolled"]
         assert rows[1] == [
-            "optimal", "87.7", "87.7 %", "9/12", "21.90 EUR", "33.3", "0.987", "91 %", "0", "20", "500", "500", "4.2",
+            "optimal", "87.7", "87.7 %", "-", "9/12", "21.90 EUR", "33.3", "0.987", "91 %", "0", "20", "500", "500",
+            "4.2",
         ]  # fmt: skip
-        assert rows[3][8:12] == ["1", "-", "-", "-"]
+        assert rows[3][9:13] == ["1", "-", "-", "-"]
         assert [words(title) for title in root.iter(f"{XHTML}h3")] == ["optimal", "edf", "uncontrolled"]
         assert len(list(root.iter(f"{XHTML}svg"))) == 3
+
+    def test_says_what_better_forecasts_would_bring_and_how_fair_it_was(self) -> None:
+        known = Hindsight(
+            optimum=Optimum(energy_wh=95_000.0, cost=23.0), regrets={"optimal": Regret(energy_wh=7_346.0, cost=1.5)}
+        )
+        page = words(tree_of(replace(campaign(result(), result("uncontrolled")), hindsight=known)))
+        assert "With everything known beforehand 95.0 kWh (95.0 % of request) could have been delivered" in page
+        assert "would bring optimal 7.3 kWh more at most, and save it 1.50 EUR at most" in page
+        assert "Fairness (optimal 0.987; uncontrolled 0.987) is Jain's index" in page
 
     def test_needs_nothing_else(self) -> None:
         page = report.page(campaign(result()), MADE_AT).replace('xmlns="http://www.w3.org/1999/xhtml"', "")
