@@ -13,6 +13,7 @@ from smartcharge.cli.availability import availability
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
+from smartcharge.cli.limits import limits
 from smartcharge.cli.network import network
 from smartcharge.cli.replay import replay
 from smartcharge.cli.run import run
@@ -64,6 +65,7 @@ app.command()(check)
 app.command()(simulate)
 app.command()(run)
 app.command()(replay)
+app.command()(limits)
 app.command()(availability)
 app.command()(network)
 app.add_typer(work, name="work")

@@ -11,6 +11,8 @@ from smartcharge.cli.log import Narrator
 from smartcharge.config import OcppSettings, Settings
 from smartcharge.controller import Controller
 from smartcharge.csms.server import Csms, Options
+from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.foreman import Foreman
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.webhook import Webhook
@@ -34,11 +36,14 @@ async def serve(settings: Settings, say: Say) -> None:
         await _require_port(settings.ocpp)
     async with open_store(settings.store.url, 86400.0 * settings.store.keep_days) as store, _asked_to_stop() as stopped:
         csms = _csms(settings, store) if is_ocpp else None
-        controller = _controller(settings, store, csms)
+        http = None if settings.http is None else HttpRoom(settings.site, settings.http)
+        controller = _controller(settings, store, csms, http)
         running = asyncio.create_task(controller.run(), name="controller")
         try:
             if csms is not None:
                 await _first(running, asyncio.create_task(csms.ready(), name="ocpp ready"))
+            if http is not None:
+                await _first(running, asyncio.create_task(http.ready(), name="http ready"))
             _announce(settings, csms, controller, say)
             await _first(running, asyncio.create_task(stopped.wait(), name="signal"))
         finally:
@@ -56,7 +61,8 @@ def _csms(settings: Settings, store: Store) -> Csms:
     return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 
 
-def _controller(settings: Settings, store: Store, csms: Csms | None) -> Controller:
+def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpRoom | None) -> Controller:
+    sources: list[Source] = []
     chargers: list[Charger] = []
     observers: list[Observer] = [Narrator()]
     if csms is not None:
@@ -65,10 +71,13 @@ def _controller(settings: Settings, store: Store, csms: Csms | None) -> Controll
         room = MqttRoom(settings.site, settings.mqtt)
         chargers.append(room)
         observers.append(room)
+    if http is not None:
+        sources.append(http)
+        observers.append(http)
     controller = Controller(
         settings.site,
         journal=store.journal,
-        sources=_maintenance(settings, store),
+        sources=(*sources, *_maintenance(settings, store)),
         chargers=chargers,
         observers=observers,
     )
@@ -96,6 +105,12 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
         say(f"ocpp: {scheme}://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
     if settings.mqtt is not None:
         say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
+    if settings.http is not None:
+        say(f"http: {_address(settings.http)}")
+
+
+def _address(http: HttpSettings) -> str:
+    return f"{'http' if http.tls_cert is None else 'https'}://{_shown(http.host)}:{http.port}/grid/<operator>"
 
 
 def _shown(host: str) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Load, loads
-from smartcharge.config.keys import ChargingKeys, CircuitKeys, MeterKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.keys import (
+    ChargingKeys,
+    CircuitKeys,
+    GridKeys,
+    HttpKeys,
+    MeterKeys,
+    MqttKeys,
+    OcppKeys,
+    SiteFile,
+    StationKeys,
+)
 from smartcharge.config.operators import operators
-from smartcharge.config.secrets import mqtt_password, station_secret, webhook_token
+from smartcharge.config.secrets import grid_token, mqtt_password, station_secret, webhook_token
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
     Charging,
     Circuit,
@@ -50,6 +62,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
             webhook_token=webhook_token(file.maintenance),
             network=file.maintenance.network,
         ),
+        http=None if file.http is None else _http(file.http, file.grid, folder),
     )
 
 
@@ -178,6 +191,17 @@ def _ocpp(keys: OcppKeys, folder: Path) -> OcppSettings:
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
         tls_client_ca=_file(keys.tls_client_ca, folder),
+    )
+
+
+def _http(keys: HttpKeys, operators: Sequence[GridKeys], folder: Path) -> HttpSettings:
+    tokens = {operator.id: grid_token(operator, folder) for operator in operators}
+    return HttpSettings(
+        host=keys.host,
+        port=keys.port,
+        tls_cert=_file(keys.tls_cert, folder),
+        tls_key=_file(keys.tls_key, folder),
+        tokens={name: token for name, token in tokens.items() if token is not None},
     )
 
 

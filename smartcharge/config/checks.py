@@ -9,8 +9,8 @@ from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, GridKeys, OcppKeys, StationKeys
-from smartcharge.config.secrets import mqtt_password, station_secret
+from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
+from smartcharge.config.secrets import grid_token, mqtt_password, station_secret
 from smartcharge.errors import ConfigError
 
 OVER_MQTT = frozenset({"mqtt", "lpc", "relay"})
@@ -31,6 +31,8 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
         yield from _charging(f"stations[{i}]", station)
     for i, operator in draft.grid.items():
         yield from _operator(f"grid[{i}]", operator, draft)
+    if draft.http is not None:
+        yield from _http(draft.http, folder)
     yield from _secrets(draft, folder)
     if draft.ocpp is not None:
         yield from _security(draft.ocpp, draft, folder)
@@ -143,8 +145,25 @@ def _charging(path: str, station: StationKeys) -> Iterator[Fault]:
 def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
     if operator.circuit is not None and operator.circuit not in draft.circuit_ids:
         yield Fault(f"{path}.circuit", f"there is no circuit {operator.circuit!r}")
-    if operator.protocol in OVER_MQTT and not draft.has_mqtt:
+    over_http = operator.protocol == "http" or operator.token_file is not None
+    if over_http and operator.protocol not in ("http", "lpc"):
+        yield Fault(f"{path}.token_file", f"is not used with protocol {operator.protocol}")
+    elif over_http and not draft.has_http:
+        yield Fault(f"{path}.protocol", f"is {operator.protocol} over HTTP, but the file has no [http]")
+    if operator.protocol == "http" and operator.token_file is None:
+        yield Fault(f"{path}.token_file", "is missing: protocol http needs it")
+    if operator.protocol in OVER_MQTT and not over_http and not draft.has_mqtt:
         yield Fault(f"{path}.protocol", f"is {operator.protocol}, but the file has no [mqtt]")
+
+
+def _http(http: HttpKeys, folder: Path) -> Iterator[Fault]:
+    """Yield what is wrong with the HTTP server: a token must not cross a network unencrypted."""
+    if http.tls_cert is None and http.host not in ("127.0.0.1", "::1", "localhost"):
+        yield Fault("http.tls_cert", f"is missing: on {http.host} tokens would be sent in the clear")
+    for key in ("tls_cert", "tls_key"):
+        name = getattr(http, key)
+        if name is not None and not (folder / name).is_file():
+            yield Fault(f"http.{key}", f"there is no file {folder / name}")
 
 
 def _loads(path: str, station: StationKeys) -> Iterator[Fault]:
@@ -191,6 +210,8 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
         else:
             key = "password_file" if mqtt.password_env is None else "password_env"
             yield from _readable(f"mqtt.{key}", partial(mqtt_password, mqtt, folder))
+    for i, operator in draft.grid.items():
+        yield from _readable(f"grid[{i}].token_file", partial(grid_token, operator, folder))
     for i, station in draft.stations.items():
         for name in station.ids:
             yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))

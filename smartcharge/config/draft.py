@@ -10,7 +10,17 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from smartcharge.config.keys import CircuitKeys, GridKeys, Keys, LoadKeys, MqttKeys, OcppKeys, SiteFile, StationKeys
+from smartcharge.config.keys import (
+    CircuitKeys,
+    GridKeys,
+    HttpKeys,
+    Keys,
+    LoadKeys,
+    MqttKeys,
+    OcppKeys,
+    SiteFile,
+    StationKeys,
+)
 
 _Table = TypeVar("_Table", bound=Keys)
 
@@ -40,6 +50,8 @@ class Draft:
     grid: Mapping[int, GridKeys]
     mqtt: MqttKeys | None
     has_mqtt: bool
+    http: HttpKeys | None
+    has_http: bool
     ocpp: OcppKeys | None
     circuit_ids: frozenset[str]
     """Ids of all circuits, also of those with an error: a child of such a one is not an orphan."""
@@ -55,6 +67,8 @@ class Draft:
             grid=_sound(GridKeys, raw.get("grid")),
             mqtt=_sound(MqttKeys, [raw.get("mqtt")]).get(0),
             has_mqtt="mqtt" in raw,
+            http=_sound(HttpKeys, [raw.get("http")]).get(0),
+            has_http="http" in raw,
             ocpp=_sound(OcppKeys, [raw.get("ocpp", {})]).get(0),
             circuit_ids=frozenset(name for name in named if isinstance(name, str)),
         )

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from smartcharge.config.settings import StoreSettings
 from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Charging, CircuitId, GridSource, Money, Phases, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 _SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
+_HTTP = HttpSettings()
 _GRID = GridSource(id="", circuit=CircuitId(""))
 _TIMING, _MONEY, _MQTT = Timing(), Money(), MqttSettings()
 _CHARGING = Charging()
@@ -103,8 +105,10 @@ class GridKeys(Keys):
 
     id: Id
     """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
-    protocol: Literal["mqtt", "lpc", "relay"]
-    """How it speaks: limit messages over MQTT, EEBUS LPC by topics, or a contact that closes."""
+    protocol: Literal["mqtt", "http", "lpc", "relay"]
+    """How it speaks: limit messages over MQTT or HTTP, EEBUS LPC over either, or a contact that closes, over MQTT."""
+    token_file: str | None = None
+    """File that holds its token at the HTTP server, relative to the site file; for `http`, and `lpc` over HTTP."""
     circuit: Id | None = None
     """Where its failsafe value holds, and its limits if it names no circuit; the grid connection if not given."""
     scope: Literal["site", "loads"] | None = None
@@ -160,6 +164,19 @@ class MqttKeys(Keys):
     """Silence after which the broker counts us as gone; 0 disables it."""
     publish_s: Positive = _MQTT.publish_s
     """Least time between two publications of the whole state; setpoints go out at once."""
+
+
+class HttpKeys(Keys):
+    """The HTTP server for grid operators; a file without this table has none."""
+
+    host: str = _HTTP.host
+    """Address to listen on; another than that of this machine itself needs `tls_cert`."""
+    port: Port = _HTTP.port
+    """TCP port to listen on."""
+    tls_cert: str | None = None
+    """PEM file of our certificate; none serves without TLS, for a proxy on the same machine."""
+    tls_key: str | None = None
+    """PEM file of its key, where it is not in the same file."""
 
 
 class OcppKeys(Keys):
@@ -332,6 +349,7 @@ class SiteFile(Keys):
     limits: LimitsKeys = LimitsKeys()
     grid: list[GridKeys] = []
     mqtt: MqttKeys | None = None
+    http: HttpKeys | None = None
     ocpp: OcppKeys = OcppKeys()
     store: StoreKeys = StoreKeys()
     maintenance: MaintenanceKeys = MaintenanceKeys()

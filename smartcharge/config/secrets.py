@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import MaintenanceKeys, MqttKeys, StationKeys
+from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
@@ -39,6 +39,11 @@ def station_secret(keys: StationKeys, station: str, folder: Path) -> str | None:
     if not is_secret(secret):
         raise ConfigError(f"{path} holds no hash of a password; `smartcharge secret` makes one")
     return secret
+
+
+def grid_token(keys: GridKeys, folder: Path) -> str | None:
+    """Return the token of a grid operator, None if it has none; raises ConfigError if it cannot be had."""
+    return None if keys.token_file is None else _read(folder / keys.token_file)
 
 
 def _read(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Site
 from smartcharge.mqtt.settings import MqttSettings
 
@@ -37,3 +38,5 @@ class Settings:
     ocpp: OcppSettings
     store: StoreSettings
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    http: HttpSettings | None = None
+    """None where the file has no ``[http]``: there is no server."""

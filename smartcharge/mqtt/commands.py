@@ -9,9 +9,9 @@ from smartcharge.events import Accepted, Commanded, ProfileKind, Rejected, Unans
 from smartcharge.model import EvseId
 from smartcharge.mqtt.outbox import Outbox
 from smartcharge.mqtt.payloads import Command, CommandAnswer
-from smartcharge.mqtt.telemetry import utc
 from smartcharge.mqtt.topics import Topics
 from smartcharge.ports import Emit
+from smartcharge.words.base import utc
 
 
 class Commands:

@@ -18,7 +18,6 @@ from smartcharge.events import (
     StationBooted,
 )
 from smartcharge.model import Circuit, CircuitId, Control, EvseId, Site, Station, StationId
-from smartcharge.mqtt.operators import Operators
 from smartcharge.mqtt.payloads import (
     PAYLOADS,
     Boot,
@@ -26,18 +25,14 @@ from smartcharge.mqtt.payloads import (
     CircuitReading,
     EvseReading,
     EvseStatus,
-    GridFailsafe,
-    GridHeartbeat,
-    GridLimit,
-    LpcLimit,
     Order,
-    Payload,
-    PayloadError,
     Prices,
-    RelayContact,
 )
 from smartcharge.mqtt.stations import Stations
 from smartcharge.mqtt.topics import Address
+from smartcharge.words.base import Payload, PayloadError
+from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LpcLimit, RelayContact
+from smartcharge.words.operators import Operators
 
 MOST_BYTES = 256 * 1024
 """Longest payload that is looked at [bytes]."""

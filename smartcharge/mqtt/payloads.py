@@ -1,61 +1,14 @@
-"""Every JSON payload as a model: the single source of the checks, the JSON Schemas and the examples.
-
-Units are in the names, a missing value is null or absent and never 0, an unknown key is refused, and
-every time carries its offset (RFC 3339); what we write is in UTC.
-"""
+"""Every JSON payload as a model: the single source of the checks, the JSON Schemas and the examples."""
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from smartcharge.errors import SourceError
 from smartcharge.model import Phases
-
-_WRITTEN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-
-
-def _read_time(value: object) -> object:
-    # Left alone, pydantic would read "1748736000" as a time.
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str) or not _WRITTEN_TIME.fullmatch(value):
-        raise ValueError("must be an ISO 8601 time with its offset, e.g. 2025-06-01T12:00:00Z")
-    return datetime.fromisoformat(value)
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_read_time)]
-Amps = Annotated[float, Field(ge=0.0)]
-
-
-class PayloadError(SourceError):
-    """What was said is not believed; nothing changes because of it."""
-
-    def __init__(self, *faults: tuple[str, str]) -> None:
-        super().__init__("; ".join(f"{field}: {reason}" if field else reason for field, reason in faults))
-        self.faults = faults
-        """Field (dotted path, or empty for the whole) and reason of each fault."""
-
-
-class Payload(BaseModel):
-    """What every payload has in common: strict types, no unknown keys, finite numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class PhaseCurrents(Payload):
-    """One current for each phase [A]."""
-
-    l1: Amps
-    l2: Amps
-    l3: Amps
-
-    def phases(self) -> Phases:
-        """Return the same as the model's own type."""
-        return Phases(self.l1, self.l2, self.l3)
+from smartcharge.words.base import Amps, Payload, PhaseCurrents, Time
+from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LimitAnswer, LpcLimit, RelayContact
 
 
 class SignedPhaseCurrents(Payload):
@@ -68,69 +21,6 @@ class SignedPhaseCurrents(Payload):
     def phases(self) -> Phases:
         """Return the same as the model's own type."""
         return Phases(self.l1, self.l2, self.l3)
-
-
-class GridLimit(Payload):
-    """A limit on a circuit, or the word that it is lifted.
-
-    The newest from one source on one circuit replaces the one before.  Without ``valid_until`` it
-    holds until replaced if its source has a heartbeat (``[[grid]]`` in the site file); else it ages by
-    the site's staleness policy, counted from ``issued_at``.
-    """
-
-    id: str | None = Field(default=None, max_length=200, description="Repeated in the acknowledgement.")
-    issued_at: Time
-    current_a: PhaseCurrents | None = None
-    power_w: Annotated[float, Field(ge=0.0)] | None = Field(default=None, description="Total of all phases [W].")
-    start_at: Time | None = Field(default=None, description="From when on it holds; at once if not given.")
-    valid_until: Time | None = None
-    scope: Literal["site", "loads"] = Field(
-        default="site", description="All that flows through the circuit, or the stations below it alone."
-    )
-    direction: Literal["import", "export"] = "import"
-    lifted: bool = Field(default=False, description="True says that this source limits the circuit no longer.")
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
-        has_limit = self.current_a is not None or self.power_w is not None
-        if self.lifted == (has_limit or self.valid_until is not None):
-            raise ValueError("give current_a, power_w or both; or lifted alone")
-        if self.start_at is not None and self.valid_until is not None and self.valid_until <= self.start_at:
-            raise ValueError("valid_until must be after start_at")
-        return self
-
-
-class GridHeartbeat(Payload):
-    """A grid operator is there; to be said more often than the ``heartbeat_s`` of its ``[[grid]]``."""
-
-    sent_at: Time
-
-
-class GridFailsafe(Payload):
-    """What a grid operator wants to hold while it is not heard; it replaces what the site file says (EEBUS LPC)."""
-
-    power_w: Annotated[float, Field(ge=0.0)] | None = Field(
-        default=None, description="LPC failsafeConsumptionActivePowerLimit, total of all phases [W]."
-    )
-    duration_s: Annotated[float, Field(ge=7200.0, le=86400.0)] | None = Field(
-        default=None, description="LPC failsafeDurationMinimum, 2 to 24 h [s]."
-    )
-
-
-class LpcLimit(Payload):
-    """The active power consumption limit of EEBUS LPC; without a duration it holds until it is replaced."""
-
-    id: str | None = Field(default=None, max_length=200, description="Repeated in the answers.")
-    issued_at: Time
-    is_limit_active: bool
-    value_w: Annotated[float, Field(ge=0.0)] = Field(description="Total of all phases [W]; 0 means no consumption.")
-    duration_s: Annotated[float, Field(gt=0.0)] | None = Field(default=None, description="From issued_at on [s].")
-
-
-class RelayContact(Payload):
-    """A ripple control contact: closed, the failsafe value of its ``[[grid]]`` holds; each message is a heartbeat."""
-
-    closed: bool
 
 
 class CircuitReading(Payload):
@@ -237,16 +127,6 @@ class LimitReceived(Payload):
 
     id: str | None
     received_at: Time
-
-
-class LimitAnswer(Payload):
-    """What became of a limit of an operator that the site file tells of (``[[grid]]``)."""
-
-    id: str | None
-    at: Time
-    status: Literal["received", "applied", "cannot comply", "refused"]
-    reason: str | None = Field(description="Why it cannot be met, or was refused.")
-    is_below_floor: bool = Field(description="Whether it is less than section 14a EnWG guarantees.")
 
 
 class Refusal(Payload):

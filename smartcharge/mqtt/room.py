@@ -16,25 +16,17 @@ from smartcharge.events import Commanded, Event
 from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
 from smartcharge.mqtt.inbound import Inbound
-from smartcharge.mqtt.operators import Operators
 from smartcharge.mqtt.outbox import Outbox, Word
-from smartcharge.mqtt.payloads import (
-    CommandAnswer,
-    GridLimit,
-    LimitAnswer,
-    LimitReceived,
-    LpcLimit,
-    Payload,
-    PayloadError,
-    Refusal,
-    SetpointSaid,
-)
+from smartcharge.mqtt.payloads import CommandAnswer, LimitReceived, Refusal, SetpointSaid
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
-from smartcharge.mqtt.telemetry import plan_said, site_state, utc
+from smartcharge.mqtt.telemetry import plan_said, site_state
 from smartcharge.mqtt.topics import Address, Topics
 from smartcharge.ports import Emit, Snapshot
+from smartcharge.words.base import Payload, PayloadError, utc
+from smartcharge.words.limits import GridLimit, LimitAnswer, LpcLimit
+from smartcharge.words.operators import Operators
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +50,7 @@ class MqttRoom:
         self._topics = Topics(settings.prefix, site.id)
         self._client_id = settings.client_id or f"smartcharge-{site.id}"
         self._stations = Stations(site)
-        self._operators = Operators(site)
+        self._operators = Operators(site, ("mqtt", "lpc", "relay"))
         self._inbound = Inbound(site, self._stations, self._operators)
         self._outbox = Outbox()
         self._commands = Commands(self._topics, self._outbox, site.timing.command_s)

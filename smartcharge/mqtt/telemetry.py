@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import isfinite
 
 from smartcharge.control.evse import EvseState
@@ -10,11 +9,7 @@ from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Plan
 from smartcharge.mqtt.payloads import EvseSaid, LineLimit, PlanSaid, SignedPhaseCurrents, SiteState
 from smartcharge.ports import Snapshot
-
-
-def utc(at_s: float) -> datetime:
-    """Return a time for people and payloads; to the millisecond, which is all that a payload needs."""
-    return datetime.fromtimestamp(round(at_s, 3), UTC)
+from smartcharge.words.base import utc
 
 
 def site_state(snapshot: Snapshot) -> SiteState:

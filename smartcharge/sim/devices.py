@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from smartcharge.clock import now_s
 from smartcharge.events import CircuitMetered, LimitLifted, LimitSet, NeedStated
 from smartcharge.model import CircuitId, Phases, Site
-from smartcharge.mqtt.payloads import CarNeed, CircuitReading, GridLimit, PhaseCurrents, SignedPhaseCurrents
+from smartcharge.mqtt.payloads import CarNeed, CircuitReading, SignedPhaseCurrents
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.topics import Topics
 from smartcharge.ports import Emit
 from smartcharge.sim.world import World
+from smartcharge.words.base import PhaseCurrents
+from smartcharge.words.limits import GridLimit
 
 METER_S = 10.0
 """How often a circuit's meter speaks [s]."""

@@ -54,7 +54,7 @@ class TestOperator:
         (DSO + 'circuit = "cellar"\n', "grid[0].circuit: there is no circuit 'cellar'"),
         (DSO + DSO, "grid[1].id: 'dso' is the same as grid[0].id"),
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
-        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'lpc' or 'relay', not 'telex'"),
+        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'http', 'lpc' or 'relay', not 'telex'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
@@ -63,3 +63,37 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
 
 def test_without_a_broker_nobody_speaks_mqtt(tmp_path: Path) -> None:
     assert report(tmp_path, SITE, DSO, MAIN, BOX) == ["grid[0].protocol: is mqtt, but the file has no [mqtt]"]
+
+
+class TestOverHttp:
+    HTTP = '[[grid]]\nid = "dso"\nprotocol = "http"\ntoken_file = "token"\n'
+
+    def test_each_operator_has_its_token(self, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("t0ken\n")
+        settings = settled(tmp_path, SITE, "[http]\nport = 8500\n", self.HTTP, MAIN, BOX)
+        assert settings.http is not None
+        assert (settings.http.port, dict(settings.http.tokens)) == (8500, {"dso": "t0ken"})
+        assert "t0ken" not in repr(settings)
+        assert settings.site.grid[0].id == "http dso"
+
+    def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("t0ken\n")
+        line = "grid[0].protocol: is http over HTTP, but the file has no [http]"
+        assert report(tmp_path, SITE, self.HTTP, MAIN, BOX) == [line]
+        bare = self.HTTP.replace('token_file = "token"\n', "")
+        line = "grid[0].token_file: is missing: protocol http needs it"
+        assert report(tmp_path, SITE, "[http]\n", bare, MAIN, BOX) == [line]
+        relay = self.HTTP.replace('"http"', '"relay"')
+        line = "grid[0].token_file: is not used with protocol relay"
+        assert report(tmp_path, SITE, BROKER, relay, MAIN, BOX) == [line]
+        (tmp_path / "token").unlink()
+        (line,) = report(tmp_path, SITE, "[http]\n", self.HTTP, MAIN, BOX)
+        assert line.startswith("grid[0].token_file: ")
+        assert "cannot be read" in line
+
+    def test_a_token_does_not_cross_a_network_in_the_clear(self, tmp_path: Path) -> None:
+        line = "http.tls_cert: is missing: on 0.0.0.0 tokens would be sent in the clear"
+        assert report(tmp_path, SITE, '[http]\nhost = "0.0.0.0"\n', MAIN, BOX) == [line]
+        assert report(tmp_path, SITE, '[http]\ntls_cert = "x.pem"\n', MAIN, BOX) == [
+            f"http.tls_cert: there is no file {tmp_path / 'x.pem'}"
+        ]

@@ -12,6 +12,7 @@ import pytest
 from smartcharge.config import OcppSettings, StoreSettings, site_schema
 from smartcharge.config import keys as keys_module
 from smartcharge.config.schema import UNITS, schema_text, unit_of, with_key_tables
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Charging, Money, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
@@ -88,6 +89,7 @@ class TestKeys:
             (keys_module.ChargingKeys, Charging, set[str](), set[str]()),
             (keys_module.OcppKeys, OcppSettings, set[str](), set[str]()),
             (keys_module.StoreKeys, StoreSettings, set[str](), set[str]()),
+            (keys_module.HttpKeys, HttpSettings, set[str](), {"tokens"}),
             (keys_module.MqttKeys, MqttSettings, {"password_file", "password_env"}, {"password"}),
         ],
     )

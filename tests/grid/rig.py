@@ -12,22 +12,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from smartcharge.clock import now_s
-from smartcharge.config import OcppSettings, Settings, StoreSettings, load
+from smartcharge.config import Settings, load
 from smartcharge.control import liveness
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
-from smartcharge.model import Site
+from smartcharge.grid.http import HttpRoom
 from smartcharge.mqtt.broker import embedded_broker
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
-from smartcharge.ports import Source
+from smartcharge.ports import Observer, Source
 from smartcharge.sim.cars import Car
 from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.world import LoopDriver, World
 
+TOKEN = "long-and-random"
 EPOCH_S = 1_700_000_000.0
 """When every story begins [s since 1970]."""
 
@@ -36,7 +39,6 @@ SITE = """\
 id = "yard"
 name = "Yard"
 timezone = "Europe/Berlin"
-[mqtt]
 [[circuits]]
 id = "main"
 voltage_v = 230
@@ -52,10 +54,11 @@ default_a = 6
 """
 
 
-def settings_of(folder: Path, *grid: str, base: str = SITE) -> Settings:
-    """Read a site file with the yard and some operators."""
+def settings_of(folder: Path, operator: str, tables: str = "[mqtt]\n") -> Settings:
+    """Read a site file with the yard, an operator, and tables of adapters."""
+    (folder / "token").write_text(TOKEN)
     file = folder / "site.toml"
-    file.write_text(base + "".join(f"[[grid]]\n{text}\n" for text in grid))
+    file.write_text(f"{SITE}{tables}[[grid]]\n{operator}\n")
     return load(file)
 
 
@@ -70,6 +73,8 @@ class Rig:
     plant: Plant
     world: World
     client: QuietClient | None = None
+    web: httpx.AsyncClient | None = None
+    """A client of the site's own HTTP server, with the token of operator ``dso``."""
     heard: list[tuple[str, Any]] = field(default_factory=list)
     """What the site said on the operators' topics, by topic under the site's root."""
 
@@ -137,7 +142,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(settings: Settings, *, sources: Sequence[Source] = (), cars: int = 3) -> AsyncIterator[Rig]:
+async def rig(
+    settings: Settings, *, sources: Sequence[Source] = (), observers: Sequence[Observer] = (), cars: int = 3
+) -> AsyncIterator[Rig]:
     """Run a controller, with a car at the first EVSEs and, if the site has a broker, an operator on it."""
     async with AsyncExitStack() as stack:
         site = replace(settings.site, solver="greedy")
@@ -153,9 +160,11 @@ async def rig(settings: Settings, *, sources: Sequence[Source] = (), cars: int =
             await stack.enter_async_context(client)
             await client.subscribe("smartcharge/yard/grid/+/answer", qos=1)
         stations = DirectStations(site, world)
+        http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=0))
+        rooms = () if http is None else (http,)
         plant = Plant(
-            settings=replace(settings, site=site, mqtt=mqtt),
-            journal=ListJournal(), chargers=(stations,), sources=sources,
+            settings=replace(settings, site=site, mqtt=mqtt), journal=ListJournal(), chargers=(stations,),
+            sources=(*sources, *rooms), observers=(*observers, *rooms),
         )  # fmt: skip
         made = Rig(plant=plant, world=world, client=client)
         if client is not None:
@@ -163,6 +172,10 @@ async def rig(settings: Settings, *, sources: Sequence[Source] = (), cars: int =
             stack.push_async_callback(_ended, listening)
         await plant.start()
         stack.push_async_callback(plant.kill)
+        if http is not None:
+            base = f"http://127.0.0.1:{await http.ready()}/grid/dso"
+            made.web = httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30.0)
+            await stack.enter_async_context(made.web)
         for evse in site.evses[:cars]:
             stations.plug(evse.id, Car.ideal(energy_wh=1e6, max_w=evse.max_w), f"driver of {evse.id}")
         await asyncio.sleep(60.0)
@@ -181,7 +194,3 @@ async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-def without_broker(site: Site) -> Settings:
-    return Settings(site=site, mqtt=None, ocpp=OcppSettings(), store=StoreSettings())

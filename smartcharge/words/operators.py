@@ -1,38 +1,35 @@
-"""Grid operators that the site waits for: what they say over MQTT, and what they are answered.  No I/O."""
+"""Grid operators that the site waits for: what they say in JSON, and what they are answered.  No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from smartcharge.control.records import Key, Record
 from smartcharge.events import Event, FailsafeSet, LimitLifted, LimitSet, SourceHeard
 from smartcharge.model import CircuitId, Direction, GridSource, Scope, Site
-from smartcharge.mqtt.payloads import (
-    GridFailsafe,
-    GridHeartbeat,
-    GridLimit,
-    LimitAnswer,
-    LpcLimit,
-    PayloadError,
-    RelayContact,
-)
-from smartcharge.mqtt.telemetry import utc
+from smartcharge.words.base import PayloadError, utc
+from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LimitAnswer, LpcLimit, RelayContact
 
-PROTOCOLS = ("mqtt", "lpc", "relay")
-_SPOKEN_BY = {"lpc limit": ("lpc",), "relay": ("relay",), "grid failsafe": ("mqtt", "lpc")}
-"""Protocols that know a kind of topic; those that are not here know it all."""
+_SPOKEN_BY = {
+    "limit": ("mqtt", "http"),
+    "lpc limit": ("lpc",),
+    "relay": ("relay",),
+    "grid failsafe": ("mqtt", "http", "lpc"),
+}
+"""Protocols that know a kind of word; those that are not here are known to all."""
 
 OperatorWord = GridHeartbeat | GridFailsafe | LpcLimit | RelayContact
 
 
 class Operators:
-    """The grid operators of a site that speak over MQTT, by the name in their topics."""
+    """The grid operators of a site that speak some protocols, by the name in their topics and paths."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, protocols: Sequence[str]) -> None:
+        self._protocols = protocols
         named = (source.id.split(" ", 1) for source in site.grid)
         self._sources = {
-            name: source for source, (kind, name) in zip(site.grid, named, strict=True) if kind in PROTOCOLS
+            name: source for source, (kind, name) in zip(site.grid, named, strict=True) if kind in protocols
         }
         self._grid_limit = site.grid_limit
         self._answered: dict[Key, str] = {}
@@ -40,7 +37,7 @@ class Operators:
     def check(self, kind: str, name: str) -> None:
         """Raise PayloadError if the site file tells of no operator of that name, or of one that speaks otherwise."""
         source = self._sources.get(name)
-        protocols = _SPOKEN_BY.get(kind, PROTOCOLS)
+        protocols = [each for each in self._protocols if each in _SPOKEN_BY.get(kind, self._protocols)]
         if source is None or source.id.partition(" ")[0] not in protocols:
             raise PayloadError(("", f"no grid operator {name!r} in the site file speaks {' or '.join(protocols)}"))
 
@@ -62,7 +59,7 @@ class Operators:
     ) -> LimitSet | LimitLifted:
         """Return the fact in a limit message, of an operator that is waited for or of anybody else."""
         declared = self._sources.get(name)
-        source = f"mqtt {name}"
+        source = f"{self._protocols[0]} {name}"
         if declared is not None and declared.id != source:
             raise PayloadError(("", f"grid operator {name!r} speaks {declared.id.partition(' ')[0]} by the site file"))
         issued_at_s = _issued_at_s(declared, limit.issued_at, now_s, is_stored=is_stored)

@@ -1,0 +1,1 @@
+"""Grid operators that are not on the site's broker: HTTP, OpenADR."""
