@@ -14,6 +14,7 @@ from smartcharge.csms.server import Csms, Options
 from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.foreman import Foreman
+from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.webhook import Webhook
 from smartcharge.model import Control
@@ -90,7 +91,8 @@ def _maintenance(settings: Settings, store: Store) -> list[Source]:
     """Return what reads the facts that the controller writes: work orders, and the copy for a network."""
     place, asked = Place.of(settings.site), settings.maintenance
     listeners = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
-    sources: list[Source] = [Foreman(place, store.chronicle, store.logbook, listeners)]
+    plans = () if asked.plans is None else read_plans(asked.plans, place)
+    sources: list[Source] = [Foreman(place, store.chronicle, store.logbook, plans=plans, listeners=listeners)]
     if asked.network is not None:
         sources.append(store.mirror(place.id, place.written(), asked.network))
     return sources

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -20,12 +21,14 @@ from smartcharge.clock import now_s
 from smartcharge.config import load
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.desk import Draft, Report
+from smartcharge.maintenance.plans import Special, Standing, happened, read_plans, standings
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.work_orders import (
     Assigned,
     Line,
     Noted,
     Priority,
+    Raised,
     Reopened,
     Status,
     StatusSet,
@@ -250,3 +253,57 @@ def faults(journal: Journal, site: SiteFile) -> None:
         return await foreman.answer_faults(place, store.chronicle, store.logbook, now_s())
 
     typer.echo(f"{len(_stored(journal, answer))} lines written")
+
+
+Plans = Annotated[Path, typer.Argument(metavar="PLANS", help="Plan file (TOML), see docs/maintenance/plans.toml.")]
+
+
+@work.command("plans")
+def show_plans(journal: Journal, site: SiteFile, plans: Plans) -> None:
+    """Show where each plan stands at each station, and how many were done in time; raise what is due.
+
+    Example: `smartcharge work plans smartcharge.db sites/depot.toml plans.toml`
+    """
+    place = Place.of(load(site).site)
+    wanted, zone = read_plans(plans, place), ZoneInfo(place.timezone)
+
+    async def answer(store: Store) -> tuple[list[Standing], float]:
+        at_s = now_s()
+        await foreman.answer_plans(wanted, place, store.chronicle, store.logbook, at_s)
+        lines = await foreman.read(store.logbook)
+        return list(standings(wanted, place, await store.chronicle.facts(), lines)), at_s
+
+    found, at_s = _stored(journal, answer)
+    table = Table("plan", "station", "since", "kWh since", "plugs since", "due", "order", "done", "in time")
+    for one in found:
+        due_s = one.due_s if one.order is None else one.order.raised.due_s
+        due = "" if due_s == inf else local(due_s, zone)
+        table.add_row(
+            escape(one.plan.id), escape(one.station), local(one.since_s, zone), f"{one.used_wh / 1000.0:.0f}",
+            str(one.cycles), f"[red]{due}[/]" if one.is_overdue(at_s) else due,
+            "" if one.order is None else str(one.order.number), str(one.done), str(one.in_time),
+        )  # fmt: skip
+    answers().print(table)
+    overdue, done = sum(one.is_overdue(at_s) for one in found), sum(one.done for one in found)
+    compliance = f"{100.0 * sum(one.in_time for one in found) / done:.1f} % done in time" if done else "none done yet"
+    typer.echo(f"{overdue} overdue; {compliance}")
+
+
+@work.command()
+def event(
+    journal: Journal,
+    site: SiteFile,
+    plans: Plans,
+    name: Annotated[str, typer.Argument(metavar="EVENT", help="As a plan has it under `after`, e.g. lightning.")],
+    *,
+    by: Author,
+) -> None:
+    """Report a special event: every plan that has it is due at its stations."""
+    place = Place.of(load(site).site)
+    wanted = read_plans(plans, place)
+
+    async def write(store: Store) -> list[Raised]:
+        special = Special(name=name, author=by, at_s=now_s())
+        return await foreman.write(store.logbook, lambda lines: happened(wanted, place, lines, special))
+
+    typer.echo(f"{len(_stored(journal, write))} work orders raised")

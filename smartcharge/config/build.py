@@ -61,6 +61,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
             webhook=file.maintenance.webhook,
             webhook_token=webhook_token(file.maintenance),
             network=file.maintenance.network,
+            plans=_file(file.maintenance.plans, folder),
         ),
         http=None if file.http is None else _http(file.http, file.grid, folder),
     )

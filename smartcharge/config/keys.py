@@ -215,6 +215,8 @@ class MaintenanceKeys(Keys):
     """URL to which every change of a work order is posted as JSON."""
     webhook_token_env: str | None = None
     """Environment variable that holds the bearer token for it."""
+    plans: str | None = None
+    """File of inspection and cleaning plans, relative to the site file."""
     network: str | None = None
     """Database URL to which facts and work orders are copied; its password comes from `PGPASSWORD` or `~/.pgpass`."""
 

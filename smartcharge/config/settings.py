@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.settings import HttpSettings
@@ -26,6 +27,7 @@ class MaintenanceSettings:
     webhook: str | None = None
     webhook_token: str | None = field(default=None, repr=False)
     network: str | None = None
+    plans: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

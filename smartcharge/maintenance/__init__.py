@@ -5,5 +5,5 @@ outages), `exclusions` (outages that do not count, with their evidence), `availa
 definition), `sessions` (which charges worked), `report` (all of it, by month).
 
 Work: `work_orders` (the fold of the logbook), `triage` (which facts call for somebody), `desk` (what may
-be written), `foreman` (reads facts, keeps the logbook, tells listeners), `webhook`.
+be written), `plans` (inspections and cleaning), `foreman` (reads facts, keeps the logbook, tells listeners), `webhook`.
 """

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final, Protocol, TypeVar
 
 from smartcharge.clock import now_s
 from smartcharge.codec import Encoded
 from smartcharge.maintenance.desk import called
+from smartcharge.maintenance.plans import PlanKeys, planned
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
-from smartcharge.maintenance.work_orders import LINES, Line, WorkOrder, orders
+from smartcharge.maintenance.work_orders import LINES, Line, Raised, WorkOrder, orders
 from smartcharge.ports import Chronicle, Emit, Logbook, Written
 
 L = TypeVar("L", bound=Line)
 ROUND_S: Final = 60.0
 """How often it looks for faults and for what was not told yet [s]."""
+PLANS_S: Final = 6 * 3600.0
+"""How often it looks at the plans [s]: that takes all facts there are."""
 LOOKBACK_S: Final = 30 * 86400.0
 """Older faults were answered long ago [s]."""
 
@@ -57,14 +61,31 @@ async def answer_faults(place: Place, chronicle: Chronicle, logbook: Logbook, at
     return await write(logbook, lambda lines: called(lines, found, place.id))
 
 
+async def answer_plans(
+    plans: Sequence[PlanKeys], place: Place, chronicle: Chronicle, logbook: Logbook, at_s: float
+) -> list[Raised]:
+    """Raise the work orders that plans call for by a time [s since 1970]; return them."""
+    facts = await chronicle.facts()
+    if not planned(plans, place, facts, await read(logbook), at_s):
+        return []
+    return await write(logbook, lambda lines: planned(plans, place, facts, lines, at_s))
+
+
 class Foreman:
     """A `ports.Source` that yields no facts of its own: it reads the chronicle and keeps the logbook."""
 
     name = "maintenance"
 
     def __init__(
-        self, place: Place, chronicle: Chronicle, logbook: Logbook, listeners: Sequence[Listener] = ()
+        self,
+        place: Place,
+        chronicle: Chronicle,
+        logbook: Logbook,
+        *,
+        plans: Sequence[PlanKeys] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
+        self._plans = plans
         self._place = place
         self._chronicle = chronicle
         self._logbook = logbook
@@ -78,7 +99,11 @@ class Foreman:
 
     async def run(self, emit: Emit) -> None:
         """Go round until cancelled."""
+        plans_due_s = -inf
         while True:
+            if self._plans and now_s() >= plans_due_s:
+                plans_due_s = now_s() + PLANS_S
+                await answer_plans(self._plans, self._place, self._chronicle, self._logbook, now_s())
             await answer_faults(self._place, self._chronicle, self._logbook, now_s())
             for listener in self._listeners:
                 await self._tell(listener)

@@ -25,6 +25,7 @@ from smartcharge.events import (
     StationOnline,
     TransactionEnded,
     TransactionStarted,
+    Unplugged,
     Watched,
 )
 from smartcharge.ports import Kept
@@ -38,6 +39,7 @@ KEPT: Final[tuple[type[Event], ...]] = (
     StationOffline,
     FirmwareReported,
     Plugged,
+    Unplugged,
     TransactionStarted,
     TransactionEnded,
     FaultRaised,

@@ -43,8 +43,8 @@ CREATE TABLE chronicle (
     seq BIGINT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL
 );
 INSERT INTO chronicle SELECT seq, at_s, kind, body FROM journal WHERE kind IN (
-    'StationBooted', 'StationOnline', 'StationOffline', 'Plugged', 'TransactionStarted', 'TransactionEnded',
-    'FaultRaised', 'FaultCleared', 'OperatorOrder'
+    'StationBooted', 'StationOnline', 'StationOffline', 'Plugged', 'Unplugged', 'TransactionStarted',
+    'TransactionEnded', 'FaultRaised', 'FaultCleared', 'OperatorOrder'
 )
 """
 

@@ -149,3 +149,21 @@ def rename(event: Event) -> Event:
     if evse is not None:
         return replace(event, evse=names[evse])  # type: ignore[arg-type]
     return event if station is None else replace(event, station=names[station])  # type: ignore[arg-type]
+
+
+class TestPlans:
+    PLANS = '[[plans]]\nid = "look"\ntitle = "a look"\nevery_days = 30\nafter = ["flood"]\nchecklist = ["cable"]\n'
+
+    def test_are_raised_shown_and_done(self, typed: Typed, site_file: Path, journal: Path, tmp_path: Path) -> None:
+        plans = tmp_path / "plans.toml"
+        plans.write_text(self.PLANS)
+        happens(journal, [StationOnline(at_s=1000.0, station=StationId("s-1"))])
+        shown = typed("work", "plans", journal, site_file, plans)
+        assert "1 overdue; none done yet" in shown.out, shown.err
+        done = ("work", "complete", journal, 1, "--by", "bo", "--signature", "B. Vos")
+        assert "not done of its checklist: cable" in typed(*done).err
+        assert typed(*done, "--done", "cable").code == 0
+        assert "0 overdue; 0.0 % done in time" in typed("work", "plans", journal, site_file, plans).out
+        raised = typed("work", "event", journal, site_file, plans, "flood", "--by", "kim")
+        assert raised.out == "4 work orders raised\n"
+        assert typed("work", "event", journal, site_file, plans, "ufo", "--by", "kim").code == 2

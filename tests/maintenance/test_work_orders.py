@@ -218,7 +218,7 @@ class TestForeman:
                 assert len(await foreman.answer_faults(place, store.chronicle, store.logbook, at(12))) == 2
                 assert await foreman.answer_faults(place, store.chronicle, store.logbook, at(12)) == []
                 for _ in range(3):
-                    chief = foreman.Foreman(place, store.chronicle, store.logbook, [ear])
+                    chief = foreman.Foreman(place, store.chronicle, store.logbook, listeners=[ear])
                     await chief._tell(ear)
                     assert (chief.trouble is None) == (ear.asked != 2)
                 assert ear.heard == [(1, 1, "OPEN"), (2, 2, "OPEN")]
