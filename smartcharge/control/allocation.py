@@ -27,6 +27,7 @@ from smartcharge.model import Evse, EvseId
 from solvers.problem import Floats
 
 _ROUNDING_A = 1e-6
+_NO_CAR = Setpoint(limit_a=0.0, reason="no car")
 
 
 def allocate(state: State, limits: Limits, plan: Plan | None, now_s: float) -> Decision:
@@ -64,8 +65,10 @@ class _Site:
     evses: tuple[EvseState, ...]
     available_a: Floats
     """What is left for the cars on each row [A], shape (R,)."""
-    is_reliable: tuple[bool, ...]
-    """Whether a setpoint sent to each EVSE may be counted on, length E."""
+    commandable: tuple[int, ...]
+    """The EVSEs to which a setpoint can be sent now."""
+    reliable: frozenset[int]
+    """Those of them with which it may be counted on."""
     reserved_a: Floats
     """The worst that each EVSE may do now [A], shape (E,)."""
     fixed_a: Floats
@@ -78,11 +81,13 @@ class _Site:
         names = state.topology.evses
         available_a = limits.available_a
         reserved_a = np.array([state.reserved_a(name, now_s) for name in names], dtype=np.float64)
-        reliable = tuple([is_reliable(state, name) for name in names])
+        commandable = tuple([e for e, name in enumerate(names) if is_commandable(state, name)])
+        reliable = frozenset([e for e in commandable if is_reliable(state, names[e])])
+        fixed_a = reserved_a.copy()
+        fixed_a[list(reliable)] = 0.0
         return cls(
             state=state, limits=limits, names=names, evses=tuple([state.evses[name] for name in names]),
-            available_a=available_a, is_reliable=reliable, reserved_a=reserved_a,
-            fixed_a=np.where(reliable, 0.0, reserved_a),
+            available_a=available_a, commandable=commandable, reliable=reliable, reserved_a=reserved_a, fixed_a=fixed_a,
             worst=Flow(topology=state.topology, available_a=available_a, current_a=reserved_a),
         )  # fmt: skip
 
@@ -106,7 +111,7 @@ def _order(site: _Site) -> tuple[int, ...]:
         assert evse.session is not None
         return -evse.session.priority, not _is_charging(evse), evse.session.plugged_at_s, evse.evse.id
 
-    return tuple(sorted((e for e, name in enumerate(site.names) if is_commandable(site.state, name)), key=rank))
+    return tuple(sorted(site.commandable, key=rank))
 
 
 def _is_charging(evse: EvseState) -> bool:
@@ -145,7 +150,7 @@ def _comfort(evse: EvseState, reason: str) -> _Wish:
 
 def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish]) -> dict[int, float]:
     """Return targets that fit beside what is fixed: those that need energy first, comfort in what remains."""
-    reliable = [e for e in order if site.is_reliable[e]]
+    reliable = [e for e in order if e in site.reliable]
     needs = [e for e in reliable if not wishes[e].is_comfort]
     flow = site.flow(site.fixed_a)
     _share(site, flow, needs, {e: wishes[e].limit_a for e in needs})
@@ -205,7 +210,7 @@ def _untouched(state: State, name: EvseId, reserved_a: float) -> Setpoint:
     if not state.is_online(name):
         return Setpoint(limit_a=reserved_a, reason="station offline: its last limit, then its default, is reserved")
     if evse.occupied is False:
-        return Setpoint(limit_a=0.0, reason="no car")
+        return _NO_CAR
     return Setpoint(limit_a=reserved_a, reason="no transaction: its default profile is reserved")
 
 

@@ -31,17 +31,17 @@ class Flow:
     def fits_with(self, e: int, amps: float) -> bool:
         """Tell whether the rows above EVSE e hold when it alone changes; rows elsewhere may be full."""
         phasors = self._phasors + self._coupling[:, e] * (amps - self.current_a[e])
-        return not (self._is_above[:, e] & (np.abs(phasors) > self._available_a)).any()
+        return not np.count_nonzero(self._is_above[:, e] & (np.abs(phasors) > self._available_a))
 
     def fits_all(self, current_a: Floats, changed: Sequence[int]) -> bool:
         """Tell whether the rows above the changed EVSEs hold at setpoints (E,)."""
-        above = self._is_above[:, list(changed)].any(axis=1)
-        return not (above & (np.abs(self._coupling @ current_a) > self._available_a)).any()
+        over = np.flatnonzero(np.abs(self._coupling @ current_a) > self._available_a)
+        return not len(over) or not np.count_nonzero(self._is_above[over][:, list(changed)])
 
     def crowded(self) -> frozenset[int]:
         """Return the EVSEs under rows that do not hold as it is."""
         is_over = np.abs(self._phasors) > self._available_a
-        if not is_over.any():
+        if not np.count_nonzero(is_over):
             return frozenset()
         return frozenset(map(int, np.flatnonzero(self._is_above[is_over].any(axis=0))))
 

@@ -103,8 +103,8 @@ def changes_s(state: State, now_s: float, until_s: float) -> tuple[float, ...]:
 
 
 def _lowest(row: Row, bounds: Sequence[Bound], other_a: float) -> tuple[float, str]:
-    bound = min(bounds, key=lambda bound: bound.on(row, other_a))
-    return bound.on(row, other_a), f"{row.label} {bound.source}"
+    amps, first = min((bound.on(row, other_a), i) for i, bound in enumerate(bounds))
+    return amps, f"{row.label} {bounds[first].source}"
 
 
 def _rating(station: Station) -> Bound:

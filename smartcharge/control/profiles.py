@@ -38,8 +38,10 @@ _Wanted = tuple[EvseState, ProfileKind, float]
 def _default_profiles(state: State, now_s: float) -> Iterator[_Wanted]:
     """Yield the default profiles that stations in reach have not confirmed yet."""
     for name, evse in state.evses.items():
+        if evse.has_our_default or not state.is_online(name):
+            continue
         rests = evse.default_commanded_s is not None and now_s - evse.default_commanded_s < RETRY_S
-        if state.is_online(name) and not evse.has_our_default and not rests:
+        if not rests:
             yield evse, ProfileKind.DEFAULT, evse.evse.default_a
 
 

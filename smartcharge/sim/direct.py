@@ -37,6 +37,8 @@ from smartcharge.sim.world import World
 
 OBEY_S = 1.0
 """From accepting a profile to offering it [s]."""
+MOST_TIMERS = 32
+"""So many are kept before those that have rung are thrown away."""
 START_S = 3.0
 """From plug to the start of the transaction [s]."""
 
@@ -230,8 +232,9 @@ class DirectStations:
 
     def _offer(self, outlet: _Outlet) -> None:
         """Offer what the profiles allow, or what the fault makes of it."""
-        self._world.advance(now_s())
-        ordered_a = outlet.ordered_a(now_s())
+        at_s = now_s()
+        self._world.advance(at_s)
+        ordered_a = outlet.ordered_a(at_s)
         ignores = outlet.broken.ignoring and outlet.transaction_id is not None and not outlet.broken.dead
         self._world.offer(outlet.evse.id, outlet.evse.max_a if ignores else ordered_a, ordered_a=ordered_a)
 
@@ -243,17 +246,19 @@ class DirectStations:
         """Send a reading now and every interval while the transaction lasts."""
         if outlet.transaction_id is None:
             return
-        self._world.advance(now_s())
-        name = outlet.evse.id
-        if outlet.reading is None or not outlet.broken.frozen:
+        at_s, name = now_s(), outlet.evse.id
+        self._world.advance(at_s)
+        if outlet.reading is not None and outlet.broken.frozen:
+            outlet.reading = replace(outlet.reading, at_s=at_s)
+        else:
             outlet.reading = Metered(
-                at_s=now_s(),
+                at_s=at_s,
                 evse=name,
                 current_a=self._world.evse_currents(name),
                 power_w=self._world.power_w(name),
                 energy_wh=self._world.register_wh(name),
             )
-        self._say_of(outlet, replace(outlet.reading, at_s=now_s()))
+        self._say_of(outlet, outlet.reading)
         self._later(outlet, self._site.timing.meter_interval_s, lambda: self._measure(outlet))
 
     def _of(self, station: StationId) -> list[_Outlet]:
@@ -277,5 +282,6 @@ class DirectStations:
     @staticmethod
     def _later(outlet: _Outlet, delay_s: float, act: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        outlet.timers = [timer for timer in outlet.timers if timer.when() > loop.time() and not timer.cancelled()]
+        if len(outlet.timers) >= MOST_TIMERS:
+            outlet.timers = [timer for timer in outlet.timers if timer.when() > loop.time()]
         outlet.timers.append(loop.call_later(delay_s, act))
