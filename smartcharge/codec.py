@@ -45,6 +45,10 @@ class Codec(Generic[T]):
     def _records(self) -> Mapping[str, Record]:
         return {cls.__name__: Record.of(cls) for cls in get_args(self._union)}
 
+    def knows(self, kind: str) -> bool:
+        """Tell whether a stored kind is one of its union."""
+        return kind in self._records
+
     def encode(self, fact: T) -> Encoded:
         """Return a fact as text; raises StoreError for what is not in the union or holds something unwritable."""
         kind = type(fact).__name__

@@ -13,6 +13,7 @@ from smartcharge.cli.availability import availability
 from smartcharge.cli.check import check
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
+from smartcharge.cli.firmware import app as firmware
 from smartcharge.cli.limits import limits
 from smartcharge.cli.network import network
 from smartcharge.cli.replay import replay
@@ -69,6 +70,7 @@ app.command()(limits)
 app.command()(availability)
 app.command()(network)
 app.add_typer(work, name="work")
+app.add_typer(firmware, name="firmware")
 app.command()(demo)
 app.command()(secret)
 

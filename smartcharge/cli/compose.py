@@ -16,6 +16,7 @@ from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.foreman import Foreman
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.updater import Updater
 from smartcharge.maintenance.webhook import Webhook
 from smartcharge.model import Control
 from smartcharge.mqtt.room import MqttRoom
@@ -78,7 +79,7 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpR
     controller = Controller(
         settings.site,
         journal=store.journal,
-        sources=(*sources, *_maintenance(settings, store)),
+        sources=(*sources, *_maintenance(settings, store, csms)),
         chargers=chargers,
         observers=observers,
     )
@@ -87,12 +88,14 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpR
     return controller
 
 
-def _maintenance(settings: Settings, store: Store) -> list[Source]:
-    """Return what reads the facts that the controller writes: work orders, and the copy for a network."""
+def _maintenance(settings: Settings, store: Store, csms: Csms | None) -> list[Source]:
+    """Return what reads the facts that the controller writes: work orders, campaigns, and the copy for a network."""
     place, asked = Place.of(settings.site), settings.maintenance
     listeners = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
     plans = () if asked.plans is None else read_plans(asked.plans, place)
     sources: list[Source] = [Foreman(place, store.chronicle, store.logbook, plans=plans, listeners=listeners)]
+    if csms is not None:
+        sources.append(Updater(place, store.chronicle, store.logbook, csms))
     if asked.network is not None:
         sources.append(store.mirror(place.id, place.written(), asked.network))
     return sources

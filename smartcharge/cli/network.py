@@ -21,7 +21,7 @@ from smartcharge.maintenance import report
 from smartcharge.maintenance.exclusions import Exclusion, read_exclusions
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.report import Evidence, Line, Month
-from smartcharge.maintenance.work_orders import LINES, Status, WorkOrder, orders, said
+from smartcharge.maintenance.work_orders import Status, WorkOrder, lines_of, orders, said
 from smartcharge.ports import Kept
 from smartcharge.sim.tables import local
 from smartcharge.store import Network
@@ -90,9 +90,7 @@ async def _members(url: str) -> tuple[list[_Member], float]:
             _Member(
                 place=Place.read(body),
                 facts=await all_sites.facts(site),
-                orders=tuple(
-                    orders(LINES.decode(line.kind, line.body) for line in await all_sites.lines(site)).values()
-                ),
+                orders=tuple(orders(lines_of(await all_sites.lines(site))).values()),
             )
             for site, body in (await all_sites.sites()).items()
         ]

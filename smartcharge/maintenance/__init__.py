@@ -6,4 +6,6 @@ definition), `sessions` (which charges worked), `report` (all of it, by month).
 
 Work: `work_orders` (the fold of the logbook), `triage` (which facts call for somebody), `desk` (what may
 be written), `plans` (inspections and cleaning), `foreman` (reads facts, keeps the logbook, tells listeners), `webhook`.
+
+Firmware: `firmware` (campaigns and what to do next), `campaign_file`, `updater` (does it).
 """

@@ -13,7 +13,7 @@ from smartcharge.maintenance.desk import called
 from smartcharge.maintenance.plans import PlanKeys, planned
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
-from smartcharge.maintenance.work_orders import LINES, Line, Raised, WorkOrder, orders
+from smartcharge.maintenance.work_orders import LINES, Line, Raised, WorkOrder, lines_of, orders
 from smartcharge.ports import Chronicle, Emit, Logbook, Written
 
 L = TypeVar("L", bound=Line)
@@ -37,7 +37,7 @@ class Listener(Protocol):
 
 async def read(logbook: Logbook) -> list[Line]:
     """Return all lines of a logbook; raises StoreError."""
-    return [LINES.decode(line.kind, line.body) for line in await logbook.lines()]
+    return lines_of(await logbook.lines())
 
 
 async def write(logbook: Logbook, decide: Callable[[Sequence[Line]], Sequence[L]]) -> list[L]:
@@ -45,7 +45,7 @@ async def write(logbook: Logbook, decide: Callable[[Sequence[Line]], Sequence[L]
     decided: list[L] = []
 
     def encoded(written: Sequence[Written]) -> list[tuple[float, Encoded]]:
-        decided[:] = decide([LINES.decode(line.kind, line.body) for line in written])
+        decided[:] = decide(lines_of(written))
         return [(line.at_s, LINES.encode(line)) for line in decided]
 
     await logbook.write(encoded)
@@ -117,9 +117,10 @@ class Foreman:
             return
         known = orders(await read(self._logbook))
         for line in written:
-            number = LINES.decode(line.kind, line.body).order
+            if not LINES.knows(line.kind):
+                continue
             try:
-                await listener.hear(line.number, known[number])
+                await listener.hear(line.number, known[LINES.decode(line.kind, line.body).order])
             except OSError as error:
                 self._trouble[listener.name] = str(error)
                 return

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias, assert_never
 
 from smartcharge.codec import Codec, plain
+from smartcharge.ports import Written
 
 
 class Status(Enum):
@@ -175,6 +176,11 @@ class WorkOrder:
     def is_overdue(self, now_s: float) -> bool:
         """Tell whether it should have been done by now."""
         return self.is_open and now_s > self.raised.due_s
+
+
+def lines_of(written: Iterable[Written]) -> list[Line]:
+    """Return what a logbook says of work orders; raises StoreError."""
+    return [LINES.decode(line.kind, line.body) for line in written if LINES.knows(line.kind)]
 
 
 def orders(lines: Iterable[Line]) -> Mapping[int, WorkOrder]:
