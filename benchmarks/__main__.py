@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import limit_cut, predict, simulate, solve
+from benchmarks import closed_loop, limit_cut, predict, simulate, solve
 from benchmarks.figures import Row, machine
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
@@ -19,6 +19,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "solve": solve.measure,
     "predict": predict.measure,
     "simulate": simulate.measure,
+    "closed_loop": closed_loop.measure,
 }
 
 

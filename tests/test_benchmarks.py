@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import garages, limit_cut, predict, simulate, solve
+from benchmarks import closed_loop, garages, limit_cut, predict, simulate, solve
 from benchmarks.figures import Row
 from benchmarks.peers import PEERS
+from benchmarks.recording import MARCH
 from benchmarks.solve import Case
 from smartcharge.config import load
 from smartcharge.sim.generator import Kind
 from solvers import SOLVERS
 from solvers.objective import objective
-from tests.shared_data import needs_shared
+from tests.shared_data import REASON, needs_shared
 
 
 class TestLimitCut:
@@ -92,10 +94,24 @@ class TestPredict:
         assert predict.measure([replace(predict.CASES[0], path=tmp_path / "none.csv.gz")]) == []
 
 
+class TestClosedLoop:
+    def test_sets_policies_beside_what_could_have_been(self) -> None:
+        day = replace(closed_loop.CASES[-1], start=date(2019, 3, 3))
+        rows = closed_loop.measure(cases=[day], policies=["edf"])
+        if not MARCH.exists():
+            assert rows == []
+            pytest.skip(REASON)
+        (row,) = rows
+        assert (row["policy"], row["violations"]) == ("edf", 0)
+        assert 0.5 < row["delivered"] <= row["clairvoyant"] <= 1.0
+
+
 class TestSimulate:
     def test_both_transports(self) -> None:
-        rows = simulate.measure(cases=(("hub", Kind.PUBLIC),), hours=1.0)
-        assert [row["transport"] for row in rows] == ["ocpp", "direct"]
+        rows = simulate.measure(cases=(("hub", Kind.PUBLIC),), hours=1.0, month_days=1)
+        assert [row["transport"] for row in rows] == ["ocpp", "direct", "direct"]
+        assert (rows[-1]["site"], rows[-1]["simulated_h"]) == ("caltech", 24.0)
+        assert rows[-1]["sessions"] > 5
         assert all(row["violations"] == 0 for row in rows)
 
 
