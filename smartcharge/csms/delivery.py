@@ -77,9 +77,7 @@ class Delivery:
         memory = self._memory
         proven = memory.forms.of(wanted.kind)
         rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
-        return await self._first_of(
-            wanted, rungs if proven.form is None or proven.form not in rungs else (proven.form,)
-        )
+        return await self._first_of(wanted, proven.order(rungs))
 
     async def _first_of(self, wanted: SetProfile, forms: tuple[Form, ...]) -> bool:
         """Send a limit in the first form that is accepted; return whether that is news."""
@@ -116,6 +114,8 @@ class Delivery:
     def learnt(self, now_s: float) -> StationLearnt:
         """Return what is known of the station by now, and keep it."""
         memory = self._memory
+        if memory.make is not None:
+            memory.library[memory.make] = memory.forms
         setpoint = memory.forms.setpoint.form
         known = memory.learnt or StationLearnt(at_s=now_s, station=memory.station.id)
         memory.learnt = replace(

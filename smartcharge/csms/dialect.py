@@ -102,8 +102,9 @@ class Memory:
 
     def booted(self, boot: StationBooted) -> None:
         """Take up what was learnt of other stations of the same vendor, model and firmware."""
-        self.make = (boot.vendor, boot.model, boot.firmware)
-        self.forms = self.library.setdefault(self.make, Forms())
+        make = (boot.vendor, boot.model, boot.firmware)
+        if make != self.make:
+            self.make, self.forms = make, Forms.hinted(self.library.get(make))
 
     def evse(self, number: int) -> Evse | None:
         """Return the EVSE of a number, or None (and a line in the log) if the site file has none."""

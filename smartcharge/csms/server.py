@@ -25,7 +25,7 @@ from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.station import Link
-from smartcharge.csms.strategy import Forms
+from smartcharge.csms.strategy import Forms, Proven
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
@@ -122,8 +122,7 @@ class Csms:
             if known.boot is not None:
                 memory.booted(known.boot)
             if known.learnt is not None:
-                memory.forms.setpoint.form = known.learnt.form
-                memory.forms.default.form = known.learnt.default_form
+                memory.forms = Forms(setpoint=Proven(known.learnt.form), default=Proven(known.learnt.default_form))
         for name, evse in state.evses.items():
             station = self._station_of.get(name)
             if station is None:

@@ -25,12 +25,21 @@ class Proven:
 
     form: Form | None = None
     refusals: int = 0
+    is_hint: bool = False
+    """Whether only another station of the same make accepted it; a refusal then leads on at once."""
 
     def accepted(self, form: Form) -> bool:
         """Note an acceptance; return whether it is news."""
-        is_news = form != self.form
-        self.form, self.refusals = form, 0
+        is_news = self.is_hint or form != self.form
+        self.form, self.refusals, self.is_hint = form, 0, False
         return is_news
+
+    def order(self, rungs: tuple[Form, ...]) -> tuple[Form, ...]:
+        """Return the forms to try now: the one that works alone, a hint before the others, or all."""
+        if self.form is None or self.form not in rungs:
+            return rungs
+        others = tuple(form for form in rungs if form != self.form) if self.is_hint else ()
+        return (self.form, *others)
 
     def refused(self) -> None:
         """Note that the station refused everything that was tried."""
@@ -45,6 +54,15 @@ class Forms:
 
     setpoint: Proven = field(default_factory=Proven)
     default: Proven = field(default_factory=Proven)
+
+    @classmethod
+    def hinted(cls, by: Forms | None) -> Forms:
+        """Return what is worth trying first on a station of a make of which another is known."""
+        if by is None:
+            return cls()
+        return cls(
+            setpoint=Proven(form=by.setpoint.form, is_hint=True), default=Proven(form=by.default.form, is_hint=True)
+        )
 
     def of(self, kind: ProfileKind) -> Proven:
         """Return what is known for a kind of profile."""

@@ -13,7 +13,7 @@ with a transaction, the modest first; amperes are added up as if all EVSEs were 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 
@@ -34,6 +34,10 @@ class Abilities:
     max_periods: int = 24
     max_profiles: int = 20
     forgets_on_reboot: bool = False
+    purposes: tuple[Purpose, ...] = tuple(Purpose)
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    ignores_valid_to: bool = False
+    """Whether it keeps a profile beyond its validTo, as some firmware does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,8 @@ class ProfileStore:
 
     def install(self, evse: int, profile: Profile, now_s: float) -> str | None:
         """Install a profile, or return why not: an OCPP 2.0.1 reason code."""
+        if self.abilities.ignores_valid_to:
+            profile = replace(profile, valid_to_s=inf)
         objection = self.objection(evse, profile) or self._transaction_objection(evse, profile)
         if objection is not None:
             return objection
@@ -192,7 +198,7 @@ class ProfileStore:
             return "InvalidStackLevel"
         if profile.unit not in self.abilities.units:
             return "UnsupportedRateUnit"
-        if not self._fits_place(evse, profile):
+        if not self._is_able(profile) or not self._fits_place(evse, profile):
             return "InvalidProfile"
         return None if self._is_schedule_sound(evse, profile) else "InvalidSchedule"
 
@@ -206,6 +212,9 @@ class ProfileStore:
         if running is None or not (is_unnamed or running.transaction_id == profile.transaction_id):
             return "TxNotFound"
         return None
+
+    def _is_able(self, profile: Profile) -> bool:
+        return profile.purpose in self.abilities.purposes and profile.kind in self.abilities.kinds
 
     def _fits_place(self, evse: int, profile: Profile) -> bool:
         match profile.purpose:
