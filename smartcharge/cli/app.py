@@ -11,6 +11,7 @@ import typer
 
 from smartcharge.cli.availability import availability
 from smartcharge.cli.check import check
+from smartcharge.cli.compatibility import app as compatibility
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
 from smartcharge.cli.firmware import app as firmware
@@ -70,6 +71,7 @@ app.command()(limits)
 app.command()(availability)
 app.command()(network)
 app.add_typer(work, name="work")
+app.add_typer(compatibility, name="compatibility")
 app.add_typer(firmware, name="firmware")
 app.command()(demo)
 app.command()(secret)

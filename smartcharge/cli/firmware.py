@@ -17,7 +17,7 @@ from smartcharge.clock import now_s
 from smartcharge.config import load
 from smartcharge.errors import MaintenanceError
 from smartcharge.maintenance import updater
-from smartcharge.maintenance.campaign_file import Make, begin, read_campaign, read_vulnerable
+from smartcharge.maintenance.campaign_file import begin, read_campaign, read_vulnerable
 from smartcharge.maintenance.firmware import (
     Campaign,
     CampaignStopped,
@@ -29,6 +29,7 @@ from smartcharge.maintenance.firmware import (
     firmware,
     outcomes,
 )
+from smartcharge.maintenance.makes import Make
 from smartcharge.maintenance.ports import Place
 from smartcharge.model import StationId
 from smartcharge.sim.tables import local

@@ -7,5 +7,7 @@ definition), `sessions` (which charges worked), `report` (all of it, by month).
 Work: `work_orders` (the fold of the logbook), `triage` (which facts call for somebody), `desk` (what may
 be written), `plans` (inspections and cleaning), `foreman` (reads facts, keeps the logbook, tells listeners), `webhook`.
 
+Compatibility: `connectors`, `vehicles` (which cars can charge here), `makes` (how stations do).
+
 Firmware: `firmware` (campaigns and what to do next), `campaign_file`, `updater` (does it).
 """

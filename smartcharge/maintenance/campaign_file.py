@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smartcharge.errors import ConfigError, MaintenanceError
 from smartcharge.events import StationBooted
 from smartcharge.maintenance.firmware import CampaignStarted, Image, Rules, firmware
+from smartcharge.maintenance.makes import Make
 from smartcharge.maintenance.ports import Place
 from smartcharge.model import StationId
 from smartcharge.ports import Kept
@@ -128,14 +129,6 @@ def _image(keys: ImageKeys, folder: Path) -> Image:
     return Image(
         version=keys.version, location=keys.location, signing_certificate=certificate, signature=keys.signature
     )
-
-
-class Make(NamedTuple):
-    """A model of station and the version that it runs."""
-
-    vendor: str
-    model: str
-    firmware: str
 
 
 def read_vulnerable(path: Path) -> Mapping[Make, str]:

@@ -16,6 +16,11 @@ class Port:
     station: StationId
     min_a: float
     """Below this [A] no car charges: a cap under it is an outage."""
+    max_a: float = 0.0
+    """Highest AC current [A per phase]."""
+    phases: int = 3
+    max_w: float = 0.0
+    """Highest power that it delivers [W], DC behind a rectifier."""
     is_dc: bool = False
     connectors: tuple[str, ...] = ()
     """OCPP 2.0.1 ConnectorEnumType of its plugs and sockets."""
@@ -48,6 +53,9 @@ class Place:
                 evse=evse.id,
                 station=evse.station,
                 min_a=evse.min_a,
+                max_a=evse.max_a,
+                phases=evse.phase_count,
+                max_w=evse.max_w * evse.efficiency,
                 is_dc=evse.wiring is Wiring.DC,
                 connectors=tuple(connector.type for connector in evse.connectors),
             )
