@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import closed_loop, garages, limit_cut, predict, simulate, solve
+from benchmarks import closed_loop, garages, limit_cut, openadr_events, predict, simulate, solve
 from benchmarks.figures import Row
 from benchmarks.peers import PEERS
 from benchmarks.recording import MARCH
@@ -28,6 +28,12 @@ class TestLimitCut:
         (row,) = limit_cut.measure(stations=3, cuts=2, dwell_s=0.0)
         assert (row["benchmark"], row["stations"], row["cuts"]) == ("limit_cut", 3, 2)
         assert 0.0 < row["median_s"] <= row["p95_s"] <= row["max_s"]
+
+
+def test_a_program_of_openadr_events_is_understood() -> None:
+    (row,) = openadr_events.measure(events=20, repeats=2)
+    assert (row["benchmark"], row["events"]) == ("openadr_events", 20)
+    assert 0.0 < row["median_s"] <= row["p99_s"] <= row["max_s"]
 
 
 @pytest.fixture(scope="module")

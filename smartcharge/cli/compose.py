@@ -12,6 +12,7 @@ from smartcharge.config import OcppSettings, Settings
 from smartcharge.controller import Controller
 from smartcharge.csms.server import Csms, Options
 from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.foreman import Foreman
 from smartcharge.maintenance.plans import read_plans
@@ -73,9 +74,10 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpR
         room = MqttRoom(settings.site, settings.mqtt)
         chargers.append(room)
         observers.append(room)
-    if http is not None:
-        sources.append(http)
-        observers.append(http)
+    rooms: list[OpenAdrRoom | HttpRoom] = [OpenAdrRoom(settings.site, openadr) for openadr in settings.openadr]
+    rooms += [] if http is None else [http]
+    sources += rooms
+    observers += rooms
     controller = Controller(
         settings.site,
         journal=store.journal,
@@ -110,6 +112,8 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
         say(f"ocpp: {scheme}://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
     if settings.mqtt is not None:
         say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
+    for openadr in settings.openadr:
+        say(f"openadr: {openadr.url}")
     if settings.http is not None:
         say(f"http: {_address(settings.http)}")
 

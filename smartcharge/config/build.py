@@ -16,13 +16,15 @@ from smartcharge.config.keys import (
     MeterKeys,
     MqttKeys,
     OcppKeys,
+    OpenAdrKeys,
     SiteFile,
     StationKeys,
 )
 from smartcharge.config.operators import operators
-from smartcharge.config.secrets import grid_token, mqtt_password, station_secret, webhook_token
+from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret, webhook_token
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.grid.openadr.settings import OpenAdrSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
     Charging,
@@ -64,6 +66,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
             plans=_file(file.maintenance.plans, folder),
         ),
         http=None if file.http is None else _http(file.http, file.grid, folder),
+        openadr=tuple(_openadr(o.id, o.openadr, folder) for o in file.grid if o.openadr is not None),
     )
 
 
@@ -203,6 +206,18 @@ def _http(keys: HttpKeys, operators: Sequence[GridKeys], folder: Path) -> HttpSe
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
         tokens={name: token for name, token in tokens.items() if token is not None},
+    )
+
+
+def _openadr(operator: str, keys: OpenAdrKeys, folder: Path) -> OpenAdrSettings:
+    plain = keys.model_dump(exclude={"secret_file", "tls_ca", "targets", "simple_w"})
+    return OpenAdrSettings(
+        **plain,
+        operator=operator,
+        client_secret=openadr_secret(keys, folder),
+        tls_ca=_file(keys.tls_ca, folder),
+        targets=tuple(keys.targets),
+        simple_w=tuple(keys.simple_w),
     )
 
 

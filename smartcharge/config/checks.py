@@ -7,14 +7,16 @@ from functools import partial
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
-from smartcharge.config.secrets import grid_token, mqtt_password, station_secret
+from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, OpenAdrKeys, StationKeys
+from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret
 from smartcharge.errors import ConfigError
 
 OVER_MQTT = frozenset({"mqtt", "lpc", "relay"})
 """Protocols of grid operators that need the broker."""
+_HERE = frozenset({"127.0.0.1", "::1", "localhost"})
 _NOMINAL = 0.05
 """How far a transformer's primary voltage may be from that of its circuit: 480 V is written for 3 x 277 V."""
 
@@ -150,15 +152,29 @@ def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
         yield Fault(f"{path}.token_file", f"is not used with protocol {operator.protocol}")
     elif over_http and not draft.has_http:
         yield Fault(f"{path}.protocol", f"is {operator.protocol} over HTTP, but the file has no [http]")
+    if (operator.openadr is None) == (operator.protocol == "openadr"):
+        wrong = "is missing" if operator.openadr is None else f"is not used with protocol {operator.protocol}"
+        yield Fault(f"{path}.openadr", wrong)
+    if operator.openadr is not None:
+        yield from _openadr(f"{path}.openadr", operator.openadr, operator.heartbeat_s)
     if operator.protocol == "http" and operator.token_file is None:
         yield Fault(f"{path}.token_file", "is missing: protocol http needs it")
     if operator.protocol in OVER_MQTT and not over_http and not draft.has_mqtt:
         yield Fault(f"{path}.protocol", f"is {operator.protocol}, but the file has no [mqtt]")
 
 
+def _openadr(path: str, keys: OpenAdrKeys, heartbeat_s: float) -> Iterator[Fault]:
+    for key in ("url", "token_url"):
+        url = getattr(keys, key)
+        if url is not None and not url.startswith("https://") and urlsplit(url).hostname not in _HERE:
+            yield Fault(f"{path}.{key}", "must begin with https://: secrets would be sent in the clear")
+    if keys.poll_s >= heartbeat_s:
+        yield Fault(f"{path}.poll_s", f"{keys.poll_s:g} s must be below heartbeat_s, {heartbeat_s:g} s")
+
+
 def _http(http: HttpKeys, folder: Path) -> Iterator[Fault]:
     """Yield what is wrong with the HTTP server: a token must not cross a network unencrypted."""
-    if http.tls_cert is None and http.host not in ("127.0.0.1", "::1", "localhost"):
+    if http.tls_cert is None and http.host not in _HERE:
         yield Fault("http.tls_cert", f"is missing: on {http.host} tokens would be sent in the clear")
     for key in ("tls_cert", "tls_key"):
         name = getattr(http, key)
@@ -212,6 +228,9 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
             yield from _readable(f"mqtt.{key}", partial(mqtt_password, mqtt, folder))
     for i, operator in draft.grid.items():
         yield from _readable(f"grid[{i}].token_file", partial(grid_token, operator, folder))
+        if operator.openadr is not None:
+            path = f"grid[{i}].openadr.secret_file"
+            yield from _readable(path, partial(openadr_secret, operator.openadr, folder))
     for i, station in draft.stations.items():
         for name in station.ids:
             yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))

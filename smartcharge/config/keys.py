@@ -100,13 +100,46 @@ class LimitsKeys(Keys):
     """How much longer it is held."""
 
 
+class OpenAdrKeys(Keys):
+    """An OpenADR 3 server (VTN); the line is lost after `heartbeat_s` without a good poll."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*[^\s/])?$")]
+    """Base of every path, e.g. `https://vtn.example/openadr3/3.1.0`; without TLS only on this machine."""
+    client_id: str
+    """Name of this client at the server."""
+    secret_file: str
+    """File that holds its secret, relative to the site file."""
+    version: Literal["3.0.1", "3.1.0"] = "3.1.0"
+    """Version that the server speaks."""
+    token_url: str | None = None
+    """Where tokens are; none asks the server."""
+    tls_ca: str | None = None
+    """PEM file of the authority that signed the server's certificate; none trusts those of the system."""
+    program: str | None = None
+    """Name of the program whose events count; none takes those of all."""
+    targets: list[str] = []
+    """Events for others than these are left alone; none takes every event that the server shows."""
+    poll_s: Positive = 30.0
+    """Time between two polls."""
+    profile: Literal["gac"] | None = None
+    """Rules that every event must keep: `gac` is that of the Dutch grid operators."""
+    naive_is_utc: bool = False
+    """Whether times without an offset are UTC; else an event with one is refused."""
+    simple_w: list[NotNegative] = []
+    """Limits at the levels of SIMPLE, from 0 on; none leaves SIMPLE alone."""
+    ven_name: str = "smartcharge"
+    """Name of this client in reports."""
+
+
 class GridKeys(Keys):
     """A grid operator that must be heard: until it is, and when it is lost, its failsafe value holds (EEBUS LPC)."""
 
     id: Id
     """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
-    protocol: Literal["mqtt", "http", "lpc", "relay"]
-    """How it speaks: limit messages over MQTT or HTTP, EEBUS LPC over either, or a contact that closes, over MQTT."""
+    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr"]
+    """How it speaks: limits over MQTT or HTTP, EEBUS LPC over either, a contact that closes (MQTT), or OpenADR 3."""
+    openadr: OpenAdrKeys | None = None
+    """Its server; for `openadr`."""
     token_file: str | None = None
     """File that holds its token at the HTTP server, relative to the site file; for `http`, and `lpc` over HTTP."""
     circuit: Id | None = None

@@ -10,6 +10,8 @@ from smartcharge.model import Circuit, CircuitId, GridSource, Release, Scope, St
 
 _LOADS = frozenset({"lpc", "relay"})
 """Protocols that limit controllable loads unless the file says otherwise."""
+_SCHEDULED = frozenset({"openadr"})
+"""Protocols that tell what is to come, which stays good while the line is down."""
 _DELAY_S = {"at-once": 0.0, "uk-2021": 600.0}
 """Longest random delay by rules: the default of the UK regulations (S.I. 2021/1467, regulation 11)."""
 
@@ -36,6 +38,7 @@ def _operator(keys: GridKeys, seed: str, circuits: Sequence[Circuit], stations: 
         failsafe_s=keys.failsafe_s,
         floor_w=floor_w,
         holds_floor=keys.below_floor == "hold",
+        keeps_schedule=keys.protocol in _SCHEDULED,
         may_go_autonomous=keys.autonomous,
         release=Release(delay_s=delay_s, ramp_s=keys.release_ramp_s, seed=seed),
     )

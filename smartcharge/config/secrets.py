@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, StationKeys
+from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OpenAdrKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
@@ -44,6 +44,11 @@ def station_secret(keys: StationKeys, station: str, folder: Path) -> str | None:
 def grid_token(keys: GridKeys, folder: Path) -> str | None:
     """Return the token of a grid operator, None if it has none; raises ConfigError if it cannot be had."""
     return None if keys.token_file is None else _read(folder / keys.token_file)
+
+
+def openadr_secret(keys: OpenAdrKeys, folder: Path) -> str:
+    """Return the secret at an OpenADR server; raises ConfigError if it cannot be had."""
+    return _read(folder / keys.secret_file)
 
 
 def _read(path: Path) -> str:

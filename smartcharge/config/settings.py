@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.grid.openadr.settings import OpenAdrSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Site
 from smartcharge.mqtt.settings import MqttSettings
@@ -42,3 +43,4 @@ class Settings:
     maintenance: MaintenanceSettings = MaintenanceSettings()
     http: HttpSettings | None = None
     """None where the file has no ``[http]``: there is no server."""
+    openadr: tuple[OpenAdrSettings, ...] = ()

@@ -54,7 +54,7 @@ class TestOperator:
         (DSO + 'circuit = "cellar"\n', "grid[0].circuit: there is no circuit 'cellar'"),
         (DSO + DSO, "grid[1].id: 'dso' is the same as grid[0].id"),
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
-        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'http', 'lpc' or 'relay', not 'telex'"),
+        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay' or 'openadr', not 'telex'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
@@ -97,3 +97,33 @@ class TestOverHttp:
         assert report(tmp_path, SITE, '[http]\ntls_cert = "x.pem"\n', MAIN, BOX) == [
             f"http.tls_cert: there is no file {tmp_path / 'x.pem'}"
         ]
+
+
+class TestOpenAdr:
+    OPENADR = '[[grid]]\nid = "dso"\nprotocol = "openadr"\n'
+    SERVER = '[grid.openadr]\nurl = "https://vtn.example/3"\nclient_id = "yard"\nsecret_file = "secret"\n'
+
+    def test_its_server_arrives_with_the_secret_out_of_sight(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("s3cret\n")
+        settings = settled(tmp_path, SITE, self.OPENADR, self.SERVER, "simple_w = [9, 5]\n", MAIN, BOX)
+        (openadr,) = settings.openadr
+        assert (openadr.operator, openadr.url, openadr.client_secret) == ("dso", "https://vtn.example/3", "s3cret")
+        assert openadr.simple_w == (9.0, 5.0)
+        assert "s3cret" not in repr(settings)
+        assert settings.site.grid[0].keeps_schedule
+
+    @pytest.mark.parametrize(
+        ("old", "new", "line"),
+        [
+            ("https", "http", "grid[0].openadr.url: must begin with https://: secrets would be sent in the clear"),
+            ('"openadr"', '"relay"', "grid[0].openadr: is not used with protocol relay"),
+            ("client_id", "poll_s = 120\nclient_id", "grid[0].openadr.poll_s: 120 s must be below heartbeat_s, 120 s"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path: Path, old: str, new: str, line: str) -> None:
+        (tmp_path / "secret").write_text("s3cret\n")
+        text = (self.OPENADR + self.SERVER).replace(old, new, 1)
+        assert line in report(tmp_path, SITE, BROKER, text, MAIN, BOX)
+
+    def test_a_server_that_is_missing_is_named(self, tmp_path: Path) -> None:
+        assert report(tmp_path, SITE, self.OPENADR, MAIN, BOX) == ["grid[0].openadr: is missing"]

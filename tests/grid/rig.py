@@ -21,6 +21,7 @@ from smartcharge.control.limits import effective_limits
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.mqtt.broker import embedded_broker
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
@@ -161,7 +162,8 @@ async def rig(
             await client.subscribe("smartcharge/yard/grid/+/answer", qos=1)
         stations = DirectStations(site, world)
         http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=0))
-        rooms = () if http is None else (http,)
+        servers = [OpenAdrRoom(site, openadr) for openadr in settings.openadr]
+        rooms: tuple[Any, ...] = (*servers, *(() if http is None else (http,)))
         plant = Plant(
             settings=replace(settings, site=site, mqtt=mqtt), journal=ListJournal(), chargers=(stations,),
             sources=(*sources, *rooms), observers=(*observers, *rooms),

@@ -1,0 +1,121 @@
+"""A small OpenADR 3 server (VTN) that can misbehave in all the ways that real ones were seen to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from smartcharge.clock import now_s
+from smartcharge.grid.http import _Server as QuietServer
+
+
+@dataclass(kw_only=True)
+class Vtn:
+    """What the server has, and how it behaves."""
+
+    version: str = "3.1.0"
+    programs: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "p1", "programName": "limits"}])
+    events: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """Method, path and query of every request."""
+    says_token_life: bool = True
+    token_life_s: float = 3600.0
+    knows_pages: bool = True
+    broken: int | None = None
+    """Answer everything but tokens with this status."""
+    garbage: bytes | None = None
+    """Answer lists with this."""
+    hangs: bool = False
+    clock_off_s: float = 0.0
+    port: int = 0
+    _tokens: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/vtn"
+
+    def revoke(self) -> None:
+        """Take back every token before its time."""
+        self._tokens.clear()
+
+    async def token(self, request: Request) -> Response:
+        form = dict(pair.split("=", 1) for pair in (await request.body()).decode().split("&"))
+        if form != {"grant_type": "client_credentials", "client_id": "yard", "client_secret": "s3cret"}:
+            return JSONResponse({"error": "invalid_client"}, 401)
+        token = f"t{len(self.asked)}"
+        self._tokens[token] = now_s() + self.token_life_s
+        life = {"expires_in": self.token_life_s} if self.says_token_life else {}
+        return JSONResponse({"access_token": token, "token_type": "Bearer", **life})
+
+    async def server(self, _request: Request) -> Response:
+        return JSONResponse({"tokenURL": f"{self.url}/elsewhere/token"})
+
+    async def list(self, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        entries = self.programs if request.url.path.endswith("programs") else self.events
+        skip, limit = int(request.query_params["skip"]), int(request.query_params["limit"])
+        return JSONResponse(entries[skip : skip + limit] if self.knows_pages else entries)
+
+    async def report(self, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        self.reports.append(await request.json())
+        return JSONResponse({}, 201)
+
+    async def _wrong(self, request: Request) -> Response | None:
+        if self.hangs:
+            await asyncio.sleep(3600.0)
+        if self.broken is not None:
+            return Response(status_code=self.broken)
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self._tokens.get(token, 0.0) < now_s():
+            return Response(status_code=401)
+        return None if self.garbage is None else Response(self.garbage)
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+        if self.version == "3.1.0":
+            app.add_api_route("/vtn/auth/server", self.server, methods=["GET"])
+            app.add_api_route("/vtn/elsewhere/token", self.token, methods=["POST"])
+        else:
+            app.add_api_route("/vtn/auth/token", self.token, methods=["POST"])
+        for path in ("programs", "events"):
+            app.add_api_route(f"/vtn/{path}", self.list, methods=["GET"])
+        app.add_api_route("/vtn/reports", self.report, methods=["POST"])
+
+        @app.middleware("http")
+        async def note(request: Request, answer: Any) -> Any:
+            self.asked.append(f"{request.method} {request.url.path}?{request.url.query}")
+            response = await answer(request)
+            response.headers["Date"] = formatdate(now_s() + self.clock_off_s, usegmt=True)
+            return response
+
+        return app
+
+
+@asynccontextmanager
+async def serving(vtn: Vtn) -> AsyncIterator[Vtn]:
+    """Serve on a free port, or on the one it had before."""
+    with socket.create_server(("127.0.0.1", vtn.port)) as listener:
+        vtn.port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            vtn.app(), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
+        )
+        task = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
+        try:
+            yield vtn
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
