@@ -54,7 +54,10 @@ class TestOperator:
         (DSO + 'circuit = "cellar"\n', "grid[0].circuit: there is no circuit 'cellar'"),
         (DSO + DSO, "grid[1].id: 'dso' is the same as grid[0].id"),
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
-        (DSO.replace("mqtt", "telex"), "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay' or 'openadr', not 'telex'"),
+        (
+            DSO.replace("mqtt", "telex"),
+            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay' or 'openadr', not 'telex'",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
