@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from smartcharge.config import load
-from smartcharge.control.planning import GAP_SHARE, GRID_S
+from smartcharge.control.planning import GAP_SHARE, edges_of
 from smartcharge.control.topology import Topology
 from smartcharge.model import Site
 from solvers.problem import Complexes, Floats, Problem
@@ -44,6 +44,11 @@ class Garage:
     names: tuple[str, ...] = ()
     """Of the cars, so that a solver with a memory knows who was there before."""
 
+    @property
+    def evses(self) -> int:
+        """Number of EVSEs E."""
+        return len(self.depart_s)
+
     def problem(self, slot_s: Floats, *, binary_slots: int = 0) -> Problem:
         """Return what to plan on a time grid; in the slot in which it leaves a car takes less."""
         starts_s = np.cumsum(slot_s) - slot_s
@@ -65,7 +70,7 @@ class Garage:
             peak_w=0.0,
             present_a=self.present_a,
             change_price=CHANGE,
-            gap=GAP_SHARE * SHORTFALL * float(self.demand_wh.sum()) if binary_slots else 0.0,
+            gap=GAP_SHARE * SHORTFALL * float(self.demand_wh.sum()),
             binary_slots=binary_slots,
             steps_a=_steps_a(evs) if binary_slots else NO_STEPS,
             names=self.names,
@@ -104,13 +109,9 @@ def even_grid(slots: int) -> Floats:
     return np.full(slots, HORIZON_S / slots)
 
 
-def own_grid() -> Floats:
-    """Return the controller's slots, fine now and coarse later [s], shape (T,)."""
-    edges = [0.0]
-    for slot_s, until_s in GRID_S:
-        while edges[-1] < min(until_s, HORIZON_S):
-            edges.append(edges[-1] + slot_s)
-    return np.diff(np.array(edges))
+def own_grid(cars: int) -> Floats:
+    """Return the controller's slots for so many cars, fine now and coarse later [s], shape (T,)."""
+    return np.diff(edges_of(cars, HORIZON_S))
 
 
 def caltech(copies: int = 1, *, capacity: float = 0.4, seed: int = 2019) -> Garage:

@@ -72,9 +72,9 @@ def measure(chosen: Iterator[Case] | None = None) -> list[Row]:
 def _rows(case: Case) -> Iterator[Row]:
     garage, load = case.garage, round(os.getloadavg()[0], 2)
     fine = garage.problem(even_grid(case.peer_slots))
-    switched = garage.problem(own_grid(), binary_slots=case.binary_slots)
+    switched = garage.problem(own_grid(garage.evses), binary_slots=case.binary_slots)
     asked = {
-        garage.name: ("optimal", garage.problem(own_grid())),
+        garage.name: ("optimal", garage.problem(own_grid(garage.evses))),
         f"{garage.name}, peers' slots": ("optimal", fine),
         f"{garage.name}, minimum currents and steps": ("optimal", switched),
         f"{garage.name}, greedy": ("greedy", switched),

@@ -17,14 +17,16 @@ from smartcharge.control.reach import is_reliable
 from smartcharge.control.sessions import visitor
 from smartcharge.control.state import State
 from smartcharge.events import Charging
-from smartcharge.model import EvseId, Money, Session
+from smartcharge.model import Evse, EvseId, Money, Session
 from solvers.problem import Floats, Problem, Schedule
 
 GRID_S: tuple[tuple[float, float], ...] = ((300.0, 2 * 3600.0), (900.0, 6 * 3600.0), (3600.0, 1e9))
 """Slot length up to an age of the plan [s]: fine now, coarse later, where the future is unsure anyway."""
-COUNTED_STAY = 0.5
-"""Share of a remaining stay that a plan counts on: batteries taper, rooms fill, and energy goes before money."""
-GAP_SHARE = 0.002
+COARSE_GRID_S: tuple[tuple[float, float], ...] = ((300.0, 1800.0), (1800.0, 2 * 3600.0), (3600.0, 1e9))
+"""The same for a site with so many cars that a finer plan would be late."""
+MANY_CARS = 400
+"""From so many cars on the coarse grid is used."""
+GAP_SHARE = 0.0005
 """A plan may be as far from the best as this share of what is wanted is worth: proving the rest takes most time."""
 LEAST_STAY_S = 1800.0
 """How long a car is taken to stay from now on when nobody said, or when it outstayed what was said [s]."""
@@ -36,6 +38,8 @@ EARLY = 0.25
 """A regular who leaves before his word at least this often is served as if he would: earlier, at nobody's cost."""
 RAMP_A = 2.0
 """How much more than it draws a car is offered, so that it can show that it takes more [A]."""
+LEAST_TAKEN = 0.1
+"""Least share of what it is offered that a plan counts a car to take."""
 PRIORITY_RANGE = 10
 """Priorities from -PRIORITY_RANGE to PRIORITY_RANGE scale the price of a shortfall from 0 to twice."""
 PATIENT_STAY_S = 8 * 3600.0
@@ -80,7 +84,7 @@ def question(state: State, limits: Limits, now_s: float) -> Question | None:
     requests = tuple(requests_of(state, limits, now_s))
     if not requests:
         return None
-    edges_s = _edges(now_s, state.site.timing.horizon_s)
+    edges_s = now_s + edges_of(len(requests), state.site.timing.horizon_s)
     return Question(problem=_problem(state, requests, edges_s), requests=requests, edges_s=edges_s)
 
 
@@ -139,14 +143,29 @@ def remaining_wh(evse: EvseState, history: History) -> float:
 
 
 def offer_cap_a(evse: EvseState) -> float:
-    """Return the most that is worth offering a car [A]: what it was seen to take, and a little to show more."""
+    """Return the most that is worth offering a car [A]: what it was seen to take, and a little to show more.
+
+    In steps it is the one above: the one below would throttle it.
+    """
     draw_a = evse.session.vehicle.draw_a if evse.session is not None else None
-    return evse.evse.max_a if draw_a is None else min(evse.evse.max_a, max(draw_a + RAMP_A, evse.evse.min_a))
+    if draw_a is None:
+        return evse.evse.max_a
+    enough_a = max(draw_a + RAMP_A, evse.evse.min_a)
+    return min([step for step in evse.evse.steps_a if step >= enough_a] or [enough_a, evse.evse.max_a])
+
+
+def _taken_share(evse: EvseState) -> float:
+    """Return how much of what it is offered at most a car takes: 1 until it is seen to take less."""
+    draw_a = evse.session.vehicle.draw_a if evse.session is not None else None
+    return 1.0 if draw_a is None else min(max(draw_a / offer_cap_a(evse), LEAST_TAKEN), 1.0)
 
 
 def _depart_at_s(session: Session, history: History, now_s: float) -> float:
     stated_s = session.depart_at_s
-    return max(_likely_gone_s(session, history, now_s, LIKELY) if stated_s is None else stated_s, now_s + LEAST_STAY_S)
+    if stated_s is not None and stated_s > now_s:
+        return stated_s
+    likely_s = _likely_gone_s(session, history, now_s, LIKELY) if stated_s is None else now_s
+    return max(likely_s, now_s + LEAST_STAY_S)
 
 
 def _hurry_s(session: Session, history: History, now_s: float) -> float:
@@ -161,27 +180,35 @@ def _likely_gone_s(session: Session, history: History, now_s: float, share: floa
     return session.plugged_at_s + quantile(history, visitor(session), Quantity.STAY, share, beyond=stayed_s)
 
 
-def _edges(now_s: float, horizon_s: float) -> Floats:
+def edges_of(cars: int, horizon_s: float) -> Floats:
+    """Return the boundaries of the slots of a plan for so many cars [s from now], shape (T + 1,)."""
     edges = [0.0]
-    for slot_s, until_s in GRID_S:
+    for slot_s, until_s in GRID_S if cars < MANY_CARS else COARSE_GRID_S:
         while edges[-1] < min(until_s, horizon_s):
             edges.append(edges[-1] + slot_s)
-    return now_s + np.array(edges)
+    return np.array(edges)
 
 
 def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Problem:
     columns = [state.topology.evses.index(request.evse) for request in requests]
     evses = [state.evses[request.evse].evse for request in requests]
+    taken = np.array([_taken_share(state.evses[request.evse]) for request in requests])
     money = state.site.money
+    slot_s = np.diff(edges_s)
+    watts_per_amp = state.topology.watts_per_amp[columns] * taken * np.array([evse.efficiency for evse in evses])
+    demand_wh = _demand_wh(requests, evses, watts_per_amp * float(slot_s[0]) / 3600.0)
     return Problem(
-        slot_s=np.diff(edges_s),
+        names=tuple(request.evse for request in requests),
+        slot_s=slot_s,
         coupling=state.topology.coupling[:, columns],
         limit_a=_limit_a(state, requests, edges_s),
-        watts_per_amp=state.topology.watts_per_amp[columns] * np.array([evse.efficiency for evse in evses]),
+        watts_per_amp=watts_per_amp,
         min_a=np.array([evse.min_a for evse in evses]),
         max_a=_max_a(requests, edges_s),
-        demand_wh=np.array([request.need_wh for request in requests]),
-        shortfall_price=np.array([_shortfall_price(money, request.priority) for request in requests]),
+        demand_wh=demand_wh,
+        steps_a=_steps_a(evses),
+        # A need that was rounded up is worth no more than before.
+        shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
         price=_price(state, edges_s),
         early_price=_early_price(money, requests, float(edges_s[0])),
         peak_price=money.peak_per_kw / 1000.0,
@@ -191,6 +218,22 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         gap=GAP_SHARE * _shortfall_price(money, 0) * sum(request.need_wh for request in requests),
         binary_slots=1,
     )
+
+
+def _demand_wh(requests: Sequence[Request], evses: Sequence[Evse], wh_per_amp: Floats) -> Floats:
+    """Return what each request wants [Wh], shape (E,): at least what the lowest current brings in the first slot.
+
+    A smaller rest could never be planned there, and would be put off from plan to plan; the car stops by itself.
+    """
+    lowest_a = np.array([min((step for step in evse.steps_a if step > 0.0), default=evse.min_a) for evse in evses])
+    return np.maximum(np.array([request.need_wh for request in requests]), lowest_a * wh_per_amp)
+
+
+def _steps_a(evses: Sequence[Evse]) -> Floats:
+    """Return the steps above 0 of each EVSE [A], shape (E, K), padded with ``inf``."""
+    steps = [[step for step in evse.steps_a if step > 0.0] for evse in evses]
+    most = max(map(len, steps))
+    return np.array([own + [np.inf] * (most - len(own)) for own in steps], dtype=np.float64).reshape(len(evses), most)
 
 
 def _shortfall_price(money: Money, priority: int) -> float:
@@ -214,8 +257,7 @@ def _present_a(evse: EvseState) -> float:
 
 def _max_a(requests: Sequence[Request], edges_s: Floats) -> Floats:
     """Return the highest current of each request in each slot [A], shape (T, E); less in the slot it departs in."""
-    now_s = edges_s[0]
-    depart_s = now_s + COUNTED_STAY * (np.array([request.depart_at_s for request in requests]) - now_s)
+    depart_s = np.array([request.depart_at_s for request in requests])
     highest_a = np.array([request.max_a for request in requests])
     share = (depart_s[None, :] - edges_s[:-1, None]) / np.diff(edges_s)[:, None]
     return np.asarray(highest_a * np.clip(share, 0.0, 1.0), dtype=np.float64)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smartcharge.control.evse import EvseState
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Plan
-from smartcharge.control.planning import COUNTED_STAY, Question, plan_of, question
+from smartcharge.control.planning import MANY_CARS, Question, edges_of, plan_of, question
 from smartcharge.control.prediction import History
 from smartcharge.control.state import State
 from smartcharge.events import (
@@ -27,7 +28,7 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
-from smartcharge.model import EvseId, Phases, StationId
+from smartcharge.model import EvseId, Phases, StationId, Vehicle
 from solvers import SOLVERS
 from solvers.greedy import greedy
 from solvers.problem import Problem
@@ -97,9 +98,51 @@ class TestTime:
         assert asked(state).requests[0].depart_at_s == NOON_S + 1800.0
 
     def test_a_car_takes_less_in_the_slot_in_which_it_leaves_and_nothing_later(self) -> None:
-        counted_s = 2100.0 + 150.0
-        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + counted_s / COUNTED_STAY))
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 2100.0 + 150.0))
         assert problem(state).max_a[6:9, 0] == pytest.approx([32.0, 16.0, 0.0])
+
+    def test_the_word_of_a_car_that_is_about_to_leave_is_kept(self) -> None:
+        state = cars(1, NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 120.0))
+        assert asked(state).requests[0].depart_at_s == NOON_S + 120.0
+
+    def test_very_many_cars_are_planned_on_fewer_slots(self) -> None:
+        few, many = edges_of(MANY_CARS - 1, 12 * 3600.0), edges_of(MANY_CARS, 12 * 3600.0)
+        assert few[1] == many[1] == 300.0
+        assert few[-1] == many[-1] == 12 * 3600.0
+        assert 2 * len(many) < len(few)
+
+
+class TestWhatACarTakes:
+    def test_steps_are_those_of_the_evse(self) -> None:
+        stepped = replace(evse("a/1"), steps_a=(0.0, 8.0, 16.0), max_a=16.0)
+        one = site(circuit(rating_a=64.0), station(stepped), station(evse("b/1")))
+        state = fold(one, ready(one), charging("a/1", NOON_S - 600.0), charging("b/1", NOON_S - 600.0))
+        assert problem(state).steps_a.tolist() == [[8.0, 16.0], [np.inf, np.inf]]
+
+    def test_a_rest_too_small_for_a_slot_is_asked_for_whole_at_the_worth_of_the_rest(self) -> None:
+        whole, rest = (problem(cars(1, NeedStated(at_s=NOON_S, evse=A, energy_wh=wh))) for wh in (5000.0, 10.0))
+        assert rest.demand_wh[0] == pytest.approx(6.0 * rest.wh_per_amp[0, 0])
+        assert rest.shortfall_price[0] * rest.demand_wh[0] == pytest.approx(whole.shortfall_price[0] * 10.0)
+        assert first_a(cars(1, NeedStated(at_s=NOON_S, evse=A, energy_wh=10.0)))[A] == pytest.approx(6.0)
+
+    def test_a_car_that_takes_half_of_what_it_is_offered_brings_half(self) -> None:
+        state = cars(1)
+        tail = replace(state, evses={A: with_draw(state.evses[A], 5.0)})
+        assert problem(tail).max_a[0, 0] == pytest.approx(7.0)
+        assert problem(tail).watts_per_amp[0] == pytest.approx(problem(state).watts_per_amp[0] * 5.0 / 7.0)
+
+    def test_in_steps_it_is_offered_the_one_above(self) -> None:
+        stepped = replace(evse("a/1"), steps_a=(0.0, 8.0, 16.0), max_a=16.0)
+        one = site(circuit(rating_a=64.0), station(stepped))
+        state = fold(one, ready(one), charging("a/1", NOON_S - 600.0))
+        tail = replace(state, evses={A: with_draw(state.evses[A], 7.0)})
+        assert problem(tail).max_a[0, 0] == 16.0
+
+
+def with_draw(known: EvseState, draw_a: float) -> EvseState:
+    """Return an EVSE whose car was seen to take so much and no more [A]."""
+    assert known.session is not None
+    return replace(known, session=replace(known.session, vehicle=Vehicle(draw_a=draw_a)))
 
 
 class TestLimits:
@@ -129,7 +172,7 @@ class TestPrices:
 
 class TestUrgency:
     @pytest.mark.parametrize(
-        ("stay_s", "times"), [(24 * 3600.0, 1.0), (8 * 3600.0, 1.0), (4 * 3600.0, 2.0), (1800.0, 16.0), (60.0, 16.0)]
+        ("stay_s", "times"), [(24 * 3600.0, 1.0), (8 * 3600.0, 1.0), (4 * 3600.0, 2.0), (1800.0, 16.0), (60.0, 40.0)]
     )
     def test_waiting_is_dearer_for_a_car_that_leaves_soon(self, stay_s: float, times: float) -> None:
         state = cars(2, NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + stay_s))
