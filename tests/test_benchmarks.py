@@ -17,6 +17,7 @@ from benchmarks.peers import PEERS
 from benchmarks.recording import MARCH
 from benchmarks.solve import Case
 from smartcharge.config import load
+from smartcharge.control.planning import GAP_SHARE
 from smartcharge.sim.generator import Kind
 from solvers import SOLVERS
 from solvers.objective import objective
@@ -46,7 +47,7 @@ class TestSolve:
     def test_peers_solve_the_same_problem(self, rows: dict[str, Row]) -> None:
         alike = rows["caltech delta, peers' slots"]
         assert (alike["evses"], alike["slots"]) == (54, 24)
-        assert alike["energy_ratio_to_cones"] == pytest.approx(1.0, abs=1e-4)
+        assert alike["energy_ratio_to_cones"] == pytest.approx(1.0, abs=GAP_SHARE + 1e-4)
         assert set(alike["peers"]) == {"cvxpy-clarabel-cones", "cvxpy-highs-linear", "pyomo-highs"}
 
     def test_our_own_slots_place_as_much(self, rows: dict[str, Row]) -> None:

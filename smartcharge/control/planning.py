@@ -226,7 +226,8 @@ def _demand_wh(requests: Sequence[Request], evses: Sequence[Evse], wh_per_amp: F
     A smaller rest could never be planned there, and would be put off from plan to plan; the car stops by itself.
     """
     lowest_a = np.array([min((step for step in evse.steps_a if step > 0.0), default=evse.min_a) for evse in evses])
-    return np.maximum(np.array([request.need_wh for request in requests]), lowest_a * wh_per_amp)
+    need_wh = np.array([request.need_wh for request in requests])
+    return np.asarray(np.maximum(need_wh, lowest_a * wh_per_amp), dtype=np.float64)
 
 
 def _steps_a(evses: Sequence[Evse]) -> Floats:
