@@ -128,6 +128,7 @@ def _side_by_side(ways: Mapping[str, Callable[[], Floats | Schedule]], repeats: 
                 started_s = time.perf_counter()
                 last[name] = way()
                 times_s[name].append(time.perf_counter() - started_s)
+                print(f"  {name}: {times_s[name][-1]:.3f} s", file=sys.stderr, flush=True)
     return {name: _run(times_s[name], last[name]) for name in ways}
 
 

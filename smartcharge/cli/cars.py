@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from smartcharge.control.prediction import History
 from smartcharge.errors import ConfigError
 from smartcharge.model import Site
 from smartcharge.sim import recordings
@@ -30,6 +31,8 @@ class Cars:
     start: date
     days: int
     timezone: str
+    history: History = field(default_factory=History)
+    """What the recording teaches of the time before the first day."""
     notes: tuple[str, ...]
     """What was chosen or left out."""
 
@@ -67,7 +70,10 @@ def recorded_cars(
     visits = recordings.window(recording.visits, start=start, days=days, timezone=site.timezone)
     if not visits:
         raise ConfigError(f"{path}: no visit begins in the {days} day(s) from {start}: it has {first} to {last}")
-    return Cars(source=str(path), visits=visits, start=start, days=days, timezone=site.timezone, notes=tuple(notes))
+    return Cars(
+        source=str(path), visits=visits, start=start, days=days, timezone=site.timezone, notes=tuple(notes),
+        history=recordings.history(recording.visits, before_s=_midnight_s(start, site.timezone)),
+    )  # fmt: skip
 
 
 def generated_cars(kind: Kind, site: Site, *, start: date | None, days: int | None, seed: int) -> Cars:

@@ -84,7 +84,7 @@ def simulate(  # noqa: PLR0913 - one parameter an option
     run = Run(
         settings=settings, policy=policies[0], visits=visits, start_s=cars.start_s,
         end_s=_end_s(cars, visits) if until_empty else cars.end_s, scenario=scenario, transport=transport,
-        assumptions=assumptions, seed=seed,
+        assumptions=assumptions, history=cars.history, seed=seed,
     )  # fmt: skip
     campaign = _campaign(run, policies, cars, jobs=jobs or os.cpu_count() or 1, log_level=log_level)
     _write(campaign, json_out, html_out)

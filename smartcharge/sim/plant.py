@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smartcharge.config.settings import Settings
+from smartcharge.control.prediction import History
 from smartcharge.control.state import State
 from smartcharge.controller import Controller, replay
 from smartcharge.csms.server import Csms, Options
@@ -29,7 +30,9 @@ Evidence = FaultRaised | Rejected | StationOffline | Unanswered
 class ListJournal:
     """A `ports.Journal` that lives as long as the run, for runs in which the store is not the question."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History | None = None) -> None:
+        """Begin with what earlier sessions have taught, or with nothing."""
+        self._history = History() if history is None else history
         self._events: list[Event] = []
 
     def append(self, event: Event) -> None:
@@ -48,8 +51,8 @@ class ListJournal:
         """Keep nothing: all facts are there."""
 
     def resume(self, site: Site) -> State:
-        """Return what is known of nothing."""
-        return State.initial(site)
+        """Return what is known before the first fact."""
+        return replace(State.initial(site), history=self._history)
 
     def load(self) -> Iterator[Event]:
         """Yield all facts, oldest first."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
+from smartcharge.control.prediction import Ended, History, Visitor, after
 from smartcharge.errors import ConfigError
 from smartcharge.sim import formats
 
@@ -103,6 +104,15 @@ def window(visits: Iterable[Visit], *, start: date, days: int, timezone: str) ->
     zone = ZoneInfo(timezone)
     from_s, to_s = (datetime.combine(day, time(), zone).timestamp() for day in (start, start + timedelta(days=days)))
     return tuple(visit for visit in visits if from_s <= visit.arrive_s < to_s)
+
+
+def history(visits: Iterable[Visit], *, before_s: float) -> History:
+    """Return what a site has learnt of the visits that ended before a time [s since 1970]; everybody left full."""
+    known = History()
+    for visit in sorted((v for v in visits if v.depart_s < before_s and v.energy_wh > 0.0), key=lambda v: v.depart_s):
+        visitor = Visitor(evse=visit.evse, plugged_at_s=visit.arrive_s)
+        known = after(known, visitor, Ended(at_s=visit.depart_s, energy_wh=visit.energy_wh, is_full=True))
+    return known
 
 
 def _text(path: Path) -> str:

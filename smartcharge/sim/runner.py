@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
+from smartcharge.control.prediction import History
+from smartcharge.control.state import State
 from smartcharge.model import NOTHING, CircuitId, Phases
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.ports import Observer
@@ -63,6 +65,8 @@ class Run:
     transport: Transport = Transport.DIRECT
     assumptions: Assumptions = field(default_factory=Assumptions)
     """What cars are like and what their drivers say; sites and visits are taken as they are given."""
+    history: History = field(default_factory=History)
+    """What the site has learnt before the first day."""
     seed: int = 0
     pace: float | None = None
     """Simulated seconds per real second at most; None is as fast as possible."""
@@ -157,7 +161,7 @@ async def _surroundings(
         site = replace(run.settings.site, solver=run.policy)
         plant = Plant(
             settings=replace(run.settings, site=site, mqtt=None),
-            journal=ListJournal(),
+            journal=ListJournal(run.history),
             observers=(recorder, *observers),
         )
         broker = Broker()
@@ -168,6 +172,8 @@ async def _surroundings(
             await broker.start()
             store = await stack.enter_async_context(open_store("sqlite://"))
             plant.journal, plant.ledger = store.journal, store.ledger
+            store.journal.snapshot(replace(State.initial(site), history=run.history))
+            await store.journal.flush()
             mqtt = MqttSettings(host="127.0.0.1", port=broker.port, keepalive_s=0, publish_s=60.0)
             plant.settings = replace(plant.settings, mqtt=mqtt)
             wire = MqttWire(site, broker.port)

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from smartcharge.control.prediction import History, Quantity, Visitor, quantile
 from smartcharge.errors import ConfigError
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
-from smartcharge.sim.recordings import Visit, read, window
+from smartcharge.sim.recordings import Visit, history, read, window
 from tests.builders import row_of
 from tests.shared_data import ACN, needs_shared
+
+DAY_S = 24 * 3600.0
 
 
 def evse(name: str, station: str) -> Evse:
@@ -285,3 +288,16 @@ class TestSeating:
         found = read(file, site, unknown="seat")
         assert [visit.evse for visit in found.visits] == [site.evses[0].id, site.evses[1].id, site.evses[1].id]
         assert found.notes == (f"1 visit(s) left out, and {site.name} has none free: X-05 (1)",)
+
+
+class TestHistory:
+    def test_only_what_had_ended_teaches(self) -> None:
+        visits = [
+            Visit(evse=EvseId("a/1"), session_id=str(n), arrive_s=s, depart_s=s + 7200.0, energy_wh=9000.0)
+            for n, s in enumerate(DAY_S * day for day in range(40))
+        ]
+        known = history(visits, before_s=30 * DAY_S + 7200.0)
+        assert sum(known.cells["site"].stay) == pytest.approx(30.0, rel=0.1)
+        newcomer = Visitor(evse=EvseId("a/1"), plugged_at_s=50 * DAY_S)
+        assert quantile(known, newcomer, Quantity.STAY, 0.5) == pytest.approx(7200.0, rel=0.2)
+        assert history(visits, before_s=0.0) == History()

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from smartcharge.config import load, shipped
+from smartcharge.control.prediction import History
+from smartcharge.ports import Snapshot
 from smartcharge.sim import demo
+from smartcharge.sim.recordings import history
 from smartcharge.sim.result import Result
 from smartcharge.sim.runner import UNCONTROLLED, Run, Transport, simulate
 from smartcharge.sim.scenario import Fault, FaultKind, GridStep, Scenario
@@ -124,6 +127,30 @@ class TestTransports:
         energy = [result.energy_delivered_wh for result in results]
         assert results[0].sessions == results[1].sessions > 5
         assert max(energy) < 1.05 * min(energy)
+
+
+class _Taught:
+    """An observer that keeps what the controller had learnt when it began."""
+
+    def __init__(self) -> None:
+        self.first: History | None = None
+
+    def observe(self, snapshot: Snapshot) -> None:
+        self.first = self.first or snapshot.state.history
+
+
+class TestHistory:
+    """A site has a past before the first simulated day."""
+
+    @pytest.mark.parametrize("transport", list(Transport))
+    def test_the_controller_begins_with_it(self, transport: Transport) -> None:
+        run = depot(0.2, transport=transport)
+        past = history(run.visits, before_s=run.visits[-1].depart_s + 1.0)
+        taught = _Taught()
+        result = simulate(replace(run, history=past), observers=(taught,))
+        assert result.violations == ()
+        assert past.cells
+        assert taught.first == past
 
 
 class TestDemo:
