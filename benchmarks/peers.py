@@ -10,8 +10,8 @@ import numpy as np
 from solvers import pyomo_model
 from solvers.problem import Floats, Problem
 
-PATIENCE_S = 600.0
-"""How long a peer may take [s]."""
+PATIENCE_S = 120.0
+"""How long Pyomo may take [s]; a time as long as this is what it had taken when it was cut short."""
 
 
 def cones(problem: Problem) -> Floats:
