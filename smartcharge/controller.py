@@ -15,13 +15,14 @@ import solvers
 from smartcharge.clock import now_s
 from smartcharge.control.allocation import allocate
 from smartcharge.control.compliance import derived
-from smartcharge.control.health import derived_faults
+from smartcharge.control.health.upkeep import UPKEEP
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import Question, plan_of, question
 from smartcharge.control.profiles import changes
 from smartcharge.control.schedule import calls_for_plan, matters, next_due_s
 from smartcharge.control.state import State, apply
+from smartcharge.errors import Refused, StationError
 from smartcharge.events import (
     Accepted,
     CircuitMetered,
@@ -32,6 +33,7 @@ from smartcharge.events import (
     LimitSet,
     LimitsReplaced,
     Metered,
+    ResetOrdered,
     SourceHeard,
     StationLearnt,
     StationOffline,
@@ -40,7 +42,8 @@ from smartcharge.events import (
     Watched,
 )
 from smartcharge.model import Site, StationId
-from smartcharge.ports import Charger, Journal, Observer, Snapshot, Source
+from smartcharge.orders import Reset
+from smartcharge.ports import Charger, Journal, Observer, Orderly, Snapshot, Source
 from solvers.problem import Schedule
 
 _BILLED: Final = (TransactionStarted, TransactionEnded)
@@ -82,6 +85,7 @@ class Controller:
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._replan = asyncio.Event()
+        self._resets: asyncio.Queue[ResetOrdered] = asyncio.Queue()
 
     async def run(self) -> None:
         """Take in facts, plan and command until cancelled."""
@@ -91,6 +95,7 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._fast_loop(), name="fast loop")
             group.create_task(self._slow_loop(), name="slow loop")
+            group.create_task(self._restart_stations(), name="restarts")
             group.create_task(self._watch(since_s), name="watch")
             for source in self._sources:
                 group.create_task(self._supervise(source), name=source.name)
@@ -135,6 +140,18 @@ class Controller:
             due_s = next_due_s(self.state, decision, self._plan, now_s())
             await self._wait_for_work(due_s)
 
+    async def _restart_stations(self) -> None:
+        """Restart stations one after the other; one that cannot be, or says no, goes on as it is."""
+        while True:
+            order = await self._resets.get()
+            charger: object = self._charger_of.get(order.station)
+            try:
+                if not isinstance(charger, Orderly):
+                    raise Refused("it takes no orders beside limits")
+                await charger.ask(order.station, Reset())
+            except StationError as error:
+                log.warning("%s is not restarted: %s", order.station, error)
+
     async def _wait_for_work(self, due_s: float) -> None:
         fast_s = self._site.timing.fast_s
         try:
@@ -153,9 +170,12 @@ class Controller:
         self._changed.clear()
         self._urgent.clear()
         at_s = now_s()
-        for fault in derived_faults(self.state, at_s):
-            log.warning("%s: %s", fault.evse, fault)
-            self._take(fault)
+        for upkeep in UPKEEP:
+            for fact in upkeep(self.state, at_s):
+                log.warning("%s", fact)
+                self._take(fact)
+                if isinstance(fact, ResetOrdered):
+                    self._resets.put_nowait(fact)
         for fact in tuple(derived(self.state, at_s)):
             self._take(fact)
         limits = effective_limits(self.state, at_s)

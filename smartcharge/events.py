@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from smartcharge.faults import Cause, DeratingStage, Effect, OrderKind, Priority
 from smartcharge.model import CircuitId, Direction, EvseId, Form, GridLimit, Phases, Scope, StationId
 
 
@@ -169,6 +170,12 @@ class Metered(Happening):
     """The meter's register, not the session's energy."""
     soc: float | None = None
     """State of charge, 0 to 1."""
+    voltage_v: Phases | None = None
+    """On the EVSE's own L1, L2, L3; a phase that it does not have repeats one that it has."""
+    body_c: float | None = None
+    """Temperature inside the enclosure [C]."""
+    outlet_c: float | None = None
+    """Temperature of connector and cable [C]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,8 +308,14 @@ class FaultRaised(Happening):
 
     evse: EvseId
     code: str
-    """``over-limit``, ``meter-frozen``, ``refused``, or an OCPP 1.6 ChargePointErrorCode."""
+    """A word of `faults.Cause` where we found it; else what the station said: an OCPP 1.6 ChargePointErrorCode, a
+    2.x techCode, or a component."""
     detail: str = ""
+    vendor: str | None = None
+    """Whose vocabulary ``vendor_code`` is of (OCPP 1.6 vendorId)."""
+    vendor_code: str | None = None
+    effect: Effect | None = None
+    """Whether the station goes on; None where it did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,6 +412,78 @@ class Watched(Happening):
     """When it was started [s since 1970]."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derated(Happening):
+    """A fault holds an EVSE down from now on, or lets it up by a step; the newest of a cause replaces its last."""
+
+    evse: EvseId
+    cause: Cause
+    stage: DeratingStage
+    limit_a: float
+    """What it may have at most [A]; below its minimum it is stopped."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored(Happening):
+    """A cause holds an EVSE down no more."""
+
+    evse: EvseId
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteFaultRaised(Happening):
+    """Something is wrong that is more than one EVSE's: with a circuit's meter, a station's link, or many ports."""
+
+    subject: str
+    """``circuit ID``, ``station ID`` or ``site``."""
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteFaultCleared(Happening):
+    """It is gone."""
+
+    subject: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNeeded(Happening):
+    """Somebody has to come: what maintenance makes a work order of; a higher priority replaces a lower."""
+
+    subject: str
+    """``evse ID``, ``circuit ID``, ``station ID`` or ``site``."""
+    cause: Cause
+    priority: Priority
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetOrdered(Happening):
+    """A station is to be restarted softly: transactions end first."""
+
+    station: StationId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultOrder(Happening):
+    """A person decides about a fault of an EVSE."""
+
+    evse: EvseId
+    cause: Cause
+    kind: OrderKind
+    author: str
+    reason: str
+    limit_a: float | None = None
+    """Of a forced derate [A]; None is 0."""
+    until_s: float | None = None
+    """End of a mute [s since 1970]."""
+
+
 Event: TypeAlias = (
     StationBooted
     | StationLearnt
@@ -433,4 +518,11 @@ Event: TypeAlias = (
     | Followed
     | OperatorOrder
     | Watched
+    | Derated
+    | Restored
+    | SiteFaultRaised
+    | SiteFaultCleared
+    | ServiceNeeded
+    | ResetOrdered
+    | FaultOrder
 )

@@ -6,10 +6,13 @@ Phase names follow IEC 60445: L1, L2, L3.  Rotation names follow OCPP 1.6 ``Conn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from math import sqrt
 from typing import NamedTuple, NewType, Self
+
+from smartcharge.faults import Cause
 
 CircuitId = NewType("CircuitId", str)
 StationId = NewType("StationId", str)
@@ -163,6 +166,10 @@ class Evse:
     efficiency: float = 1.0
     """DC output per AC input of a rectifier [W/W]."""
     connectors: tuple[Connector, ...] = ()
+    modules: int | None = None
+    """Power modules of a rectifier; None where nobody said."""
+    bills: bool = False
+    """Whether its own meter is what customers are billed by."""
 
     @property
     def phase_count(self) -> int:
@@ -412,6 +419,8 @@ class Site:
     solver: str = "optimal"
     deadband_a: float = 0.5
     """A raise smaller than this [A] is not sent: each profile wears a station's flash."""
+    vendor_codes: Mapping[tuple[str, str], Cause] = field(default_factory=dict, repr=False)
+    """What vendors' own error codes mean, by vendor and code."""
 
     @property
     def evses(self) -> tuple[Evse, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from smartcharge.codec import Encoded
 from smartcharge.control.limits import Limits
@@ -43,6 +43,7 @@ class Charger(Source, Protocol):
         """Return the stations that this way reaches."""
 
 
+@runtime_checkable
 class Orderly(Protocol):
     """A way to give stations orders beside charging (OCPP)."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from smartcharge.control.budget import broken
+from smartcharge.control.health.upkeep import UPKEEP
 from smartcharge.control.plan import Plan
 from smartcharge.control.state import State, apply
 from smartcharge.control.topology import Topology
@@ -164,6 +165,13 @@ def fold(start: Site | State, *events: Event | Iterable[Event]) -> State:
     for item in events:
         for event in [item] if isinstance(item, Event) else item:
             state = apply(state, event)
+    return state
+
+
+def kept(state: State, now_s: float) -> State:
+    """The state after the upkeep of one cycle."""
+    for upkeep in UPKEEP:
+        state = fold(state, list(upkeep(state, now_s)))
     return state
 
 

@@ -23,6 +23,7 @@ from smartcharge.config.keys import (
 from smartcharge.config.operators import operators
 from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret, webhook_token
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
+from smartcharge.config.vendors import vendor_codes
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.openadr.settings import OpenAdrSettings
 from smartcharge.grid.settings import HttpSettings
@@ -86,6 +87,7 @@ def _site(file: SiteFile, folder: Path) -> Site:
         money=Money(**file.money.model_dump()),
         grid=operators(file, circuits, stations),
         grid_limit=Staleness(age_s=file.limits.grid_age_s, hold_s=file.limits.grid_hold_s),
+        vendor_codes=vendor_codes(file.faults.vendors, folder),
     )
 
 
@@ -173,6 +175,8 @@ def _evse(load: Load, station: StationId, turn: int, voltage_v: float) -> Evse:
         default_a=keys.default_a,
         steps_a=tuple(keys.steps_a or ()),
         efficiency=keys.efficiency or 1.0,
+        modules=keys.modules,
+        bills=bool(keys.bills),
         connectors=tuple(Connector(id=i, type=kind) for i, kind in enumerate(keys.connectors or (), 1)),
     )
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from smartcharge.config.draft import Draft, Fault, Load, loads
 from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, OpenAdrKeys, StationKeys
 from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret
+from smartcharge.config.vendors import vendor_codes
 from smartcharge.errors import ConfigError
 
 OVER_MQTT = frozenset({"mqtt", "lpc", "relay"})
@@ -36,6 +37,8 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
     if draft.http is not None:
         yield from _http(draft.http, folder)
     yield from _secrets(draft, folder)
+    for i, name in enumerate(draft.faults.vendors if draft.faults is not None else ()):
+        yield from _readable(f"faults.vendors[{i}]", partial(vendor_codes, [name], folder))
     if draft.ocpp is not None:
         yield from _security(draft.ocpp, draft, folder)
 
@@ -187,8 +190,9 @@ def _loads(path: str, station: StationKeys) -> Iterator[Fault]:
         missing = [name for name in ("wiring", "min_a", "max_a", "default_a") if getattr(load.keys, name) is None]
         yield from (Fault(f"{load.path}.{name}", "is missing") for name in missing)
         yield from _currents(load)
-        if load.keys.efficiency is not None and load.keys.wiring != "dc":
-            yield Fault(f"{load.path}.efficiency", 'only an EVSE with wiring = "dc" has one')
+        for key in ("efficiency", "modules"):
+            if getattr(load.keys, key) is not None and load.keys.wiring != "dc":
+                yield Fault(f"{load.path}.{key}", 'only an EVSE with wiring = "dc" has one')
 
 
 def _currents(load: Load) -> Iterator[Fault]:
@@ -236,7 +240,7 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
             yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))
 
 
-def _readable(path: str, read: Callable[[], str | None]) -> Iterator[Fault]:
+def _readable(path: str, read: Callable[[], object]) -> Iterator[Fault]:
     try:
         read()
     except ConfigError as error:

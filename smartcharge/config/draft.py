@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from smartcharge.config.keys import (
     CircuitKeys,
+    FaultsKeys,
     GridKeys,
     HttpKeys,
     Keys,
@@ -53,6 +54,7 @@ class Draft:
     http: HttpKeys | None
     has_http: bool
     ocpp: OcppKeys | None
+    faults: FaultsKeys | None
     circuit_ids: frozenset[str]
     """Ids of all circuits, also of those with an error: a child of such a one is not an orphan."""
 
@@ -70,6 +72,7 @@ class Draft:
             http=_sound(HttpKeys, [raw.get("http")]).get(0),
             has_http="http" in raw,
             ocpp=_sound(OcppKeys, [raw.get("ocpp", {})]).get(0),
+            faults=_sound(FaultsKeys, [raw.get("faults", {})]).get(0),
             circuit_ids=frozenset(name for name in named if isinstance(name, str)),
         )
 

@@ -232,6 +232,13 @@ client certificate."""
     """PEM file of the authority that signs the stations' certificates (profile 3); each names its station's id."""
 
 
+class FaultsKeys(Keys):
+    """How stations' faults are read."""
+
+    vendors: list[str] = []
+    """Mapping files of vendors' own error codes, relative to the site file, e.g. `vendors/everest.toml`."""
+
+
 class StoreKeys(Keys):
     """Where facts are written down."""
 
@@ -318,6 +325,10 @@ class LoadKeys(Keys):
     """The only setpoints it can take, ascending from 0 over `min_a` to `max_a`; any between if not given."""
     efficiency: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """DC output per AC input of a rectifier; 1 if not given."""
+    modules: Annotated[int, Field(ge=1)] | None = None
+    """Power modules of a rectifier; each that is lost costs its share, half if nobody says how many there are."""
+    bills: bool | None = None
+    """Whether customers are billed by its own meter: then a failed meter blocks it."""
     connectors: list[Annotated[str, Field(min_length=1, max_length=20)]] | None = None
     """Types of its plugs and sockets by the names of OCPP 2.0.1, e.g. `sType2`, `cType1`, `cCCS2`."""
 
@@ -388,5 +399,6 @@ class SiteFile(Keys):
     ocpp: OcppKeys = OcppKeys()
     store: StoreKeys = StoreKeys()
     maintenance: MaintenanceKeys = MaintenanceKeys()
+    faults: FaultsKeys = FaultsKeys()
     circuits: Annotated[list[CircuitKeys], Field(min_length=1)]
     stations: Annotated[list[StationKeys], Field(min_length=1)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smartcharge.control.evse import OVER_LIMIT, EvseState
+from smartcharge.control.evse import EvseState
 from smartcharge.control.flow import Flow
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
@@ -128,8 +128,6 @@ class _Wish(Setpoint):
 
 def _wish(state: State, limits: Limits, plan: Plan | None, name: EvseId, now_s: float) -> _Wish:
     evse, cap = state.evses[name], limits.caps[name]
-    if OVER_LIMIT in evse.faults:
-        return _Wish(limit_a=0.0, reason=f"stopped: {evse.faults[OVER_LIMIT].detail}")
     if cap.limit_a < evse.evse.min_a:
         return _Wish(limit_a=0.0, reason=cap.source)
     if not wants_more(evse):

@@ -88,7 +88,7 @@ def taken_a(evse: EvseState, now_s: float, stale_s: float) -> float:
     Never more than what is reserved for it: then load beside the cars that is hidden here is room that
     is not given away there, and reserve and load together are never less than what the meter shows.
     """
-    if evse.session is None or evse.charging in AT_REST or evse.frozen_since_s is not None:
+    if evse.session is None or evse.charging in AT_REST or not evse.is_meter_trusted:
         return 0.0
     return min(_expected_a(evse, evse.session, now_s, stale_s), worst_a(evse, now_s))
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smartcharge.control import liveness
+from smartcharge.control.evse import drawn_a
 from smartcharge.control.limits import Bound, bound_of, is_lost, other_on
 from smartcharge.control.limits import other_a as others_a
 from smartcharge.control.records import Key, Record, key_of
-from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import LimitFollowed, Stage
 from smartcharge.model import Circuit, Direction, GridLimit, Scope

@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from smartcharge.control.health.memory import Health
 from smartcharge.events import Charging, Commanded, FaultRaised, Metered, NeedStated, OperatorOrder
+from smartcharge.faults import Cause
 from smartcharge.model import Evse, Session
 
 OVER_LIMIT = "over-limit"
 """Fault: it draws more than everything that it may be following."""
 METER_FROZEN = "meter-frozen"
 """Fault: its energy register stands still although it reports a current."""
+METER_STALE = "meter-stale"
+"""Fault: it says nothing more although a car charges."""
+METER_IMPLAUSIBLE = "meter-implausible"
+"""Fault: its current and power contradict each other."""
 
 
 DRAWS_A = 1.0
@@ -83,11 +89,17 @@ class EvseState:
     """Since when its energy register stands still although it reports a current."""
     faults: Mapping[str, FaultRaised] = field(default_factory=dict)
     order: OperatorOrder | None = None
+    health: Health = field(default_factory=Health)
 
     @property
     def has_our_default(self) -> bool:
         """Tell whether the station surely keeps the default profile of the site file, or a lower one."""
         return all(b.limit_a <= self.evse.default_a for b in self.defaults)
+
+    @property
+    def is_meter_trusted(self) -> bool:
+        """Tell whether what its meter shows may be relied on."""
+        return self.frozen_since_s is None and Cause.METER_FAILED not in self.health.deratings
 
 
 def believed(evse: EvseState, now_s: float) -> tuple[Belief, ...]:
@@ -124,4 +136,21 @@ def worst_a(evse: EvseState, now_s: float) -> float:
     A station that was caught ignoring its profile may draw what its hardware allows.
     """
     hardware_a = evse.evse.max_a if OVER_LIMIT in evse.faults else 0.0
-    return max(*believed_a(evse, now_s), evse.over_a or 0.0, hardware_a)
+    return max(*believed_a(evse, now_s), evse.over_a or 0.0, hardware_a, _unswitched_a(evse))
+
+
+def _unswitched_a(evse: EvseState) -> float:
+    """Return what flows through a welded contactor [A]: a block does not switch it off; unmeasured, all it can be."""
+    if Cause.CONTACTOR_WELDED not in evse.health.deratings or evse.occupied is False:
+        return 0.0
+    measured_a = drawn_a(evse.evse, evse.reading)
+    return evse.evse.max_a if measured_a is None else measured_a
+
+
+def drawn_a(evse: Evse, reading: Metered | None) -> float | None:
+    """Return the current [A] drawn on the busiest phase, or None when nothing tells."""
+    if reading is None:
+        return None
+    if reading.current_a is not None:
+        return max(reading.current_a)
+    return None if reading.power_w is None else reading.power_w / evse.watts_per_amp

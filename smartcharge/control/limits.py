@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smartcharge.control import health, liveness
+from smartcharge.control import liveness
 from smartcharge.control.evse import EvseState
 from smartcharge.control.liveness import UNSURE, Liveness, SourceState
 from smartcharge.control.state import State
@@ -76,7 +76,7 @@ def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Lim
     Looking ahead, grid limits expire and nothing else changes.
     """
     rows = state.topology.rows
-    bounds = {circuit.id: [Bound(source="rating", lines_a=circuit.rating_a)] for circuit in state.site.circuits}
+    bounds = {circuit.id: _own(state, circuit, now_s) for circuit in state.site.circuits}
     for where, bound in _grid_bounds(state, now_s + ahead_s):
         bounds[where].append(bound)
     ratings = {s.id: _rating(s) for s in state.site.stations if s.rating_a is not None}
@@ -110,6 +110,14 @@ def _lowest(row: Row, bounds: Sequence[Bound], other_a: float) -> tuple[float, s
 def _rating(station: Station) -> Bound:
     assert station.rating_a is not None
     return Bound(source="rating", lines_a=Phases.all(station.rating_a))
+
+
+def _own(state: State, circuit: Circuit, now_s: float) -> list[Bound]:
+    """Return what a circuit allows by itself: its rating, and less while nobody measures what else flows."""
+    rating = Bound(source="rating", lines_a=circuit.rating_a)
+    if circuit.meter is None or not is_lost(state, circuit, now_s):
+        return [rating]
+    return [Bound(source="failsafe, its meter is lost", lines_a=circuit.failsafe_a), rating]
 
 
 def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, Bound]]:
@@ -205,7 +213,9 @@ def is_lost(state: State, circuit: Circuit, now_s: float) -> bool:
 def _cap(evse: EvseState) -> Cap:
     """Return the lowest cap on an EVSE: its hardware, its derating, an operator's order."""
     caps = [Cap(limit_a=evse.evse.max_a, source="its own maximum")]
-    caps += [Cap(limit_a=d.limit_a, source=d.reason) for d in health.deratings(evse)]
+    caps += [Cap(limit_a=d.said.limit_a, source=d.said.reason) for d in evse.health.deratings.values()]
+    for order in evse.health.forced.values():
+        caps.append(Cap(limit_a=order.limit_a or 0.0, source=f"forced by {order.author}: {order.reason}"))
     if evse.order is not None and evse.order.limit_a is not None:
         caps.append(Cap(limit_a=evse.order.limit_a, source=f"order of {evse.order.author}: {evse.order.reason}"))
     return min(caps, key=lambda cap: cap.limit_a)

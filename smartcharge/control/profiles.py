@@ -9,6 +9,7 @@ from smartcharge.control.plan import Decision
 from smartcharge.control.reach import is_commandable
 from smartcharge.control.state import State
 from smartcharge.events import Commanded, ProfileKind
+from smartcharge.faults import Cause
 
 RETRY_S = 30.0
 """How long a station that refused or did not answer is left alone before it is told the same again [s]."""
@@ -59,6 +60,9 @@ def _is_news(state: State, evse: EvseState, limit_a: float, now_s: float) -> boo
         return not is_default and not _rests(evse, limit_a, now_s)
     assert told.expires_s is not None
     is_due = told.expires_s - now_s <= state.site.timing.profile_s / 2.0
+    caught = evse.health.deratings.get(Cause.OVER_LIMIT)
+    if caught is not None and told.at_s < caught.said.at_s:
+        return True  # it does not follow what it was told: it is told again
     return is_due or abs(limit_a - told.limit_a) > _ROUNDING_A
 
 

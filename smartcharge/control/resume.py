@@ -7,8 +7,7 @@ from collections.abc import Set as AbstractSet
 from smartcharge.control import beliefs, liveness
 from smartcharge.control.evse import EvseState
 from smartcharge.control.liveness import SourceState
-from smartcharge.control.state import State
-from smartcharge.control.topology import Topology
+from smartcharge.control.state import State, topology_of
 from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, EvseId, GridLimit, StationId
 
@@ -21,7 +20,6 @@ def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
     """
     fresh = State.initial(learnt.site)
     evses = {name: _evse(learnt, fresh, name, changed) for name in fresh.evses}
-    used = {n: e.session.vehicle.phases_used for n, e in evses.items() if e.session is not None}
     circuits = {circuit.id for circuit in learnt.site.circuits}
     return replace(
         learnt,
@@ -29,7 +27,7 @@ def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
         stations={**fresh.stations, **{n: s for n, s in learnt.stations.items() if n in fresh.stations}},
         sources=_sources(learnt, fresh, circuits),
         meters={name: meter for name, meter in learnt.meters.items() if name in circuits},
-        topology=Topology.of(learnt.site, {n: count for n, count in used.items() if count is not None}),
+        topology=topology_of(learnt.site, evses),
     )
 
 

@@ -7,20 +7,23 @@ from math import ceil
 
 from smartcharge.control import compliance, liveness
 from smartcharge.control.beside import MeterState
-from smartcharge.control.evse import DRAWS_A, EvseState, believed
+from smartcharge.control.evse import DRAWS_A, EvseState, believed, drawn_a
+from smartcharge.control.health import derating, site
+from smartcharge.control.health.watch import HOT_C, is_hot
 from smartcharge.control.limits import changes_s
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.profiles import RETRY_S
-from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import (
     Accepted,
     CircuitMetered,
     Commanded,
     ControllerStarted,
+    Derated,
     Event,
     FailsafeSet,
     FaultCleared,
+    FaultOrder,
     FaultRaised,
     LimitFollowed,
     LimitLifted,
@@ -30,6 +33,9 @@ from smartcharge.events import (
     NeedStated,
     OperatorOrder,
     PricesSet,
+    ResetOrdered,
+    Restored,
+    ServiceNeeded,
     SourceHeard,
     TransactionEnded,
     TransactionStarted,
@@ -62,6 +68,8 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
             return True
         case PricesSet() | FaultRaised() | FaultCleared() | OperatorOrder():
             return True
+        case Derated() | Restored() | FaultOrder():
+            return True
         case _:
             return False
 
@@ -69,7 +77,7 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
 def matters(before: State, after: State, event: Event) -> bool:
     """Tell whether a fact could change a decision: most readings and answers only confirm what is known."""
     match event:
-        case Commanded() | LimitFollowed():
+        case Commanded() | LimitFollowed() | ServiceNeeded() | ResetOrdered():
             return False  # the cycle that gave it knows
         case Metered() | CircuitMetered() if compliance.is_waiting(after):
             return True
@@ -100,7 +108,8 @@ def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
     vehicle = evse.session.vehicle if evse.session is not None else None
     is_drawing = evse.session is None and (drawn_a(evse.evse, evse.reading) or 0.0) >= DRAWS_A
     # Of one that is at fault or draws too much every reading counts: they add up to a proof.
-    is_suspect = evse.over_a is not None or bool(evse.faults)
+    is_watched = evse.health.watch.is_uneasy or any(is_hot(evse.health.watch, cause) for cause in HOT_C)
+    is_suspect = evse.over_a is not None or bool(evse.faults) or is_watched
     seen_s = evse.reading.at_s if evse.reading is not None and is_suspect else None
     until_s = {b.limit_a: b.until_s for b in believed(evse, now_s)}
     return vehicle, evse.deaf_at_s, evse.has_our_default, until_s, evse.frozen_since_s is None, is_drawing, seen_s
@@ -119,6 +128,9 @@ def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[floa
             yield meter.reading.at_s + circuit.meter.staleness.expires_s
     for evse in state.evses.values():
         yield from _times_of(evse, state.site.timing.profile_s)
+        if evse.faults or evse.health.deratings:
+            yield from derating.next_s(evse)
+    yield from site.next_s(state)
 
 
 def _times_of(evse: EvseState, profile_s: float) -> Iterator[float]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import ceil
 
 from smartcharge.control.beliefs import unsure
-from smartcharge.control.evse import DRAWS_A, EvseState, believed_a, leaves_some, offered_a
+from smartcharge.control.evse import DRAWS_A, EvseState, believed_a, drawn_a, leaves_some, offered_a
+from smartcharge.control.health import sessions as conduct
+from smartcharge.control.health.watch import warmed, warmer, watched
 from smartcharge.control.prediction import Ended, History, Visitor, after
 from smartcharge.events import (
     Charging,
@@ -17,7 +19,7 @@ from smartcharge.events import (
     TransactionStarted,
 )
 from smartcharge.frozen import replace
-from smartcharge.model import Evse, Phases, Session, Vehicle, Wiring
+from smartcharge.model import Phases, Session, Vehicle, Wiring
 
 OVER_A = 0.5
 OVER_RATIO = 1.10
@@ -38,9 +40,11 @@ def plugged(evse: EvseState, event: Plugged | ChargingChanged | TransactionStart
 
 def unplugged(evse: EvseState) -> EvseState:
     """Return the EVSE free: whatever profile remains, nobody can draw on it."""
+    watch = replace(evse.health.watch, welded_since_s=None, used_all=False)
     return replace(
         unsure(evse), occupied=False, session=None, need=None, charging=None, reading=None, told_s=None,
         over_a=None, over_since_s=None, obeys_since_s=None, frozen_since_s=None,
+        health=replace(evse.health, watch=watch),
     )  # fmt: skip
 
 
@@ -55,7 +59,8 @@ def transaction_started(evse: EvseState, event: TransactionStarted) -> EvseState
         evse.session, transaction_id=event.transaction_id, meter_start_wh=start_wh,
         id_token=evse.session.id_token if event.id_token is None else event.id_token,
     )  # fmt: skip
-    return replace(unsure(evse), session=session, told_s=event.at_s)
+    health = replace(evse.health, history=conduct.started(evse.health.history, event))
+    return replace(unsure(evse), session=session, told_s=event.at_s, health=health)
 
 
 def transaction_ended(evse: EvseState, event: TransactionEnded) -> EvseState:
@@ -102,27 +107,29 @@ def need_stated(evse: EvseState, event: NeedStated) -> EvseState:
     return replace(evse, session=session, need=None)
 
 
-def drawn_a(evse: Evse, reading: Metered | None) -> float | None:
-    """Return the current [A] drawn on the busiest phase, or None when nothing tells."""
-    if reading is None:
-        return None
-    if reading.current_a is not None:
-        return max(reading.current_a)
-    return None if reading.power_w is None else reading.power_w / evse.watts_per_amp
-
-
 def metered(evse: EvseState, event: Metered) -> EvseState:
     """Return the EVSE after a meter reading: what it draws, whether it obeys, what its car can do."""
+    if (event.current_a, event.power_w, event.energy_wh, event.soc, event.voltage_v) == (None,) * 5:
+        return replace(evse, health=replace(evse.health, watch=warmer(evse.health.watch, event)))
     limits_a, offered = believed_a(evse, event.at_s), offered_a(evse, event.at_s)
     drawn = drawn_a(evse.evse, event)
     is_frozen = _is_frozen(evse, event, drawn)
     session = evse.session
     if session is not None:
         session = _with_energy(session, event.energy_wh, _integrated_wh(evse.reading, event))
-        learnt = Vehicle() if is_frozen else _learnt(session.vehicle, evse, event, offered)
+        is_trusted = not is_frozen and evse.is_meter_trusted
+        learnt = _learnt(session.vehicle, evse, event, offered) if is_trusted else Vehicle()
         session = replace(session, vehicle=learnt)
     frozen_since_s = _since(evse.frozen_since_s, event.at_s) if is_frozen else None
-    after = replace(evse, session=session, reading=event, offered_a=offered, frozen_since_s=frozen_since_s)
+    history = conduct.metered(evse.health.history, event, offered)
+    health = replace(
+        evse.health,
+        watch=watched(evse, event, max(limits_a), is_frozen=is_frozen),
+        history=replace(history, heat=warmed(history.heat, event)),
+    )
+    after = replace(
+        evse, session=session, reading=event, offered_a=offered, frozen_since_s=frozen_since_s, health=health
+    )
     return after if drawn is None else _judged(after, drawn, max(limits_a))
 
 

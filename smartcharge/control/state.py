@@ -8,7 +8,11 @@ from typing import TypeAlias, assert_never
 
 from smartcharge.control import beliefs, beside, liveness, records, sessions
 from smartcharge.control.beside import MeterState
-from smartcharge.control.evse import DRAWS_A, EvseState, worst_a
+from smartcharge.control.evse import DRAWS_A, EvseState, drawn_a, worst_a
+from smartcharge.control.health import fold
+from smartcharge.control.health import sessions as conduct
+from smartcharge.control.health.sessions import CarSeen
+from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.control.liveness import SourceState
 from smartcharge.control.prediction import History
 from smartcharge.control.records import Record
@@ -19,9 +23,11 @@ from smartcharge.events import (
     CircuitMetered,
     Commanded,
     ControllerStarted,
+    Derated,
     Event,
     FailsafeSet,
     FaultCleared,
+    FaultOrder,
     FaultRaised,
     FirmwareReported,
     Followed,
@@ -36,7 +42,12 @@ from smartcharge.events import (
     Plugged,
     PricesSet,
     Rejected,
+    ResetOrdered,
+    Restored,
     SecurityReported,
+    ServiceNeeded,
+    SiteFaultCleared,
+    SiteFaultRaised,
     SourceHeard,
     StationBooted,
     StationHeld,
@@ -49,8 +60,12 @@ from smartcharge.events import (
     Unplugged,
     Watched,
 )
+from smartcharge.faults import Cause, Priority
 from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, EvseId, Phases, Site, Station, StationId
+
+CAME_S = 3600.0
+"""How long a connection of a station is remembered [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,12 @@ class StationState:
     online: bool = False
     boot: StationBooted | None = None
     learnt: StationLearnt | None = None
+    offline_since_s: float | None = None
+    """Since when it is away; None while it is here, or was never."""
+    came_s: tuple[float, ...] = ()
+    """When it connected within the last hour."""
+    reset_s: float | None = None
+    """When it was last ordered to restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +103,12 @@ class State:
     station_of: Mapping[EvseId, Station]
     records: Mapping[tuple[str, CircuitId, str, float], Record] = field(default_factory=dict)
     """What became of grid limits, newest last."""
+    site_faults: Mapping[tuple[str, Cause], SiteFaultRaised] = field(default_factory=dict)
+    """What is wrong with more than one EVSE, by subject and cause."""
+    site_reported: Mapping[tuple[str, Cause], Priority] = field(default_factory=dict)
+    """What of it maintenance knows."""
+    cars: Mapping[str, CarSeen] = field(default_factory=dict)
+    """What is known of cars, by token."""
     topology: Topology = field(compare=False)
     """Rows of the network with the phases that each car was found to use; derived, so it is not compared."""
 
@@ -118,7 +145,7 @@ class State:
         """
         known = self.evses[evse]
         if known.occupied is False and self.is_online(evse):
-            is_idle = (sessions.drawn_a(known.evse, known.reading) or 0.0) < DRAWS_A
+            is_idle = (drawn_a(known.evse, known.reading) or 0.0) < DRAWS_A
             if is_idle:
                 return 0.0
         return worst_a(known, now_s)
@@ -128,8 +155,10 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
     """Return the state after an event; what the site does not have changes nothing but the time."""
     state = replace(state, at_s=max(state.at_s, event.at_s))
     match event:
-        case StationBooted() | StationLearnt() | StationOnline() | StationOffline():
+        case StationBooted() | StationLearnt() | StationOnline() | StationOffline() | ResetOrdered():
             return _station(state, event) if event.station in state.stations else state
+        case SiteFaultRaised() | SiteFaultCleared() | ServiceNeeded():
+            return _site_fault(state, event)
         case CircuitMetered():
             return _circuit_metered(state, event)
         case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet():
@@ -147,10 +176,11 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
 
 
 _GridEvent: TypeAlias = LimitSet | LimitLifted | LimitsReplaced | SourceHeard | FailsafeSet
-_StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline
+_StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline | ResetOrdered
 _EvseEvent: TypeAlias = (
     Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
     | FaultRaised | FaultCleared | Commanded | Accepted | Rejected | Unanswered | OperatorOrder
+    | Derated | Restored | FaultOrder
 )  # fmt: skip
 
 
@@ -167,11 +197,14 @@ def _station(state: State, event: _StationEvent) -> State:
             known = replace(known, learnt=event)
         case StationOnline():
             # Whether a car came while it was away is unknown until it says so.
-            known = replace(known, online=True)
+            recent = tuple(at_s for at_s in known.came_s if at_s > event.at_s - CAME_S)
+            known = replace(known, online=True, offline_since_s=None, came_s=(*recent, event.at_s))
             evses = {e.evse.id: replace(e, occupied=e.occupied or None) for e in mine}
         case StationOffline():
-            known = replace(known, online=False)
+            known = replace(known, online=False, offline_since_s=known.offline_since_s or event.at_s)
             evses = {e.evse.id: beliefs.cut_off(e) for e in mine}
+        case ResetOrdered():
+            known = replace(known, reset_s=event.at_s)
         case _:
             assert_never(event)
     after = replace(state, stations={**state.stations, event.station: known}, evses={**state.evses, **evses})
@@ -227,6 +260,11 @@ def _evse(state: State, event: _EvseEvent) -> State:
     evse = _evse_after(state, state.evses[event.evse], event)
     last = max(state.last_command_id, event.command_id) if isinstance(event, Commanded) else state.last_command_id
     after = replace(state, evses={**state.evses, event.evse: evse}, last_command_id=last)
+    visit = state.evses[event.evse].health.history.visit
+    if isinstance(event, TransactionEnded):
+        after = replace(after, cars=conduct.seen(state.cars, visit))
+    if isinstance(event, FaultRaised) and _cause(state, evse, event) is Cause.VEHICLE:
+        after = replace(after, cars=conduct.complained(state.cars, visit))
     if isinstance(event, Metered) and state.site.money.peak_per_kw > 0.0:
         after = replace(after, peak_w=max(state.peak_w, _measured_w(after)))
     if isinstance(event, Accepted):
@@ -243,14 +281,24 @@ def _measured_w(state: State) -> float:
     return sum(reading.power_w for reading in fresh if reading.power_w is not None)
 
 
-def _phases(evse: EvseState) -> int | None:
-    return evse.session.vehicle.phases_used if evse.session is not None else None
+def _phases(evse: EvseState) -> tuple[int | None, int | None]:
+    """Return how many phases the car was found to use, and how many the EVSE has left; None where it may be all."""
+    if Cause.PHASE_LOST in evse.health.deratings:
+        return None, max(1, evse.health.watch.dead.count(False))
+    return (evse.session.vehicle.phases_used if evse.session is not None else None), None
+
+
+def topology_of(site: Site, evses: Mapping[EvseId, EvseState]) -> Topology:
+    """Return the network with what is known of the phases that cars use and EVSEs have left."""
+    phases = {name: _phases(evse) for name, evse in evses.items()}
+    used = {name: count for name, (count, _) in phases.items() if count is not None}
+    live = {name: count for name, (_, count) in phases.items() if count is not None}
+    return Topology.of(site, used, live)
 
 
 def _with_phases(state: State) -> State:
     """Return the state with the network as it is once a car's phases are known or in doubt again."""
-    used = {name: count for name, evse in state.evses.items() if (count := _phases(evse)) is not None}
-    state = replace(state, topology=Topology.of(state.site, used))
+    state = replace(state, topology=topology_of(state.site, state.evses))
     meters = {c: beside.again(meter, _cars_a(state, meter.reading)) for c, meter in state.meters.items()}
     return replace(state, meters=meters)
 
@@ -269,7 +317,10 @@ def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState: 
         case TransactionStarted():
             return sessions.transaction_started(evse, event)
         case TransactionEnded():
-            return sessions.transaction_ended(evse, event)
+            ended = sessions.transaction_ended(evse, event)
+            if ended is evse:
+                return evse
+            return replace(ended, health=conduct.ended(replace(evse, session=ended.session), event, state.cars))
         case ChargingChanged():
             return replace(sessions.plugged(evse, event), charging=event.state)
         case Metered():
@@ -277,18 +328,57 @@ def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState: 
         case NeedStated():
             return sessions.need_stated(evse, event)
         case FaultRaised():
-            return replace(evse, faults={**evse.faults, event.code: event})
+            last, cause = evse.faults.get(event.code), _cause(state, evse, event)
+            is_new = last is None or _cause(state, evse, last) is not cause
+            return fold.raised(evse, event, cause, is_new=is_new)
         case FaultCleared():
-            return replace(evse, faults={code: fault for code, fault in evse.faults.items() if code != event.code})
+            known = evse.faults.get(event.code)
+            return fold.cleared(evse, event, None if known is None else _cause(state, evse, known))
         case OperatorOrder():
             return replace(evse, order=None if event.limit_a is None else event)
         case Commanded():
             return beliefs.commanded(evse, event, state.site.timing, ends=_limits_end(state, evse))
         case Accepted():
-            return beliefs.accepted(evse, event, state.site.timing, ends=_limits_end(state, evse))
+            return beliefs.accepted(_with_refusals(evse, 0), event, state.site.timing, ends=_limits_end(state, evse))
         case Rejected():
-            return beliefs.rejected(evse, event)
+            return beliefs.rejected(_with_refusals(evse, evse.health.history.refusals + 1), event)
         case Unanswered():
             return beliefs.unanswered(evse, event)
+        case Derated():
+            return fold.derated(evse, event)
+        case Restored():
+            return fold.restored(evse, event)
+        case FaultOrder():
+            is_there = any(_cause(state, evse, fault) is event.cause for fault in evse.faults.values())
+            return fold.ordered(evse, event, is_there=is_there)
         case _:
             assert_never(event)
+
+
+def _cause(state: State, evse: EvseState, fault: FaultRaised) -> Cause:
+    boot = state.stations[evse.evse.station].boot
+    return cause_of(fault, state.site.vendor_codes, None if boot is None else boot.vendor)
+
+
+def _with_refusals(evse: EvseState, count: int) -> EvseState:
+    history = evse.health.history
+    if history.refusals == count:
+        return evse
+    return replace(evse, health=replace(evse.health, history=replace(history, refusals=count)))
+
+
+def _site_fault(state: State, event: SiteFaultRaised | SiteFaultCleared | ServiceNeeded) -> State:
+    key = (event.subject, event.cause)
+    match event:
+        case SiteFaultRaised():
+            return replace(state, site_faults={**state.site_faults, key: event})
+        case SiteFaultCleared():
+            faults = {k: fault for k, fault in state.site_faults.items() if k != key}
+            told = {k: priority for k, priority in state.site_reported.items() if k != key}
+            return replace(state, site_faults=faults, site_reported=told)
+        case ServiceNeeded():
+            kind, _, name = event.subject.partition(" ")
+            evse = state.evses.get(EvseId(name)) if kind == "evse" else None
+            if evse is None:
+                return replace(state, site_reported={**state.site_reported, key: event.priority})
+            return replace(state, evses={**state.evses, evse.evse.id: fold.reported(evse, event)})

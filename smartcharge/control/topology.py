@@ -70,14 +70,18 @@ class Topology:
     """Rows of each circuit itself: its lines and its total, without those of stations on it."""
 
     @classmethod
-    def of(cls, site: Site, phases_used: Mapping[EvseId, int] | None = None) -> Self:
+    def of(
+        cls, site: Site, phases_used: Mapping[EvseId, int] | None = None, live: Mapping[EvseId, int] | None = None
+    ) -> Self:
         """Return the rows of a site; costly enough to be kept by the caller.
 
         ``phases_used`` tells of how many phases (1 to 3) a car at a three-phase EVSE draws, counted from the
-        EVSE's own L1; where it says nothing the car may use any of them.
+        EVSE's own L1; where it says nothing the car may use any of them.  ``live`` tells how many phases (1 to 3) an
+        EVSE has left: fewer bring less power, but free nothing on a line, for a phase may be back before it is seen.
         """
         column = {evse.id: number for number, evse in enumerate(site.evses)}
         network = _Network(site=site, phases_used=phases_used or {}, column=column)
+        deliverable = _Network(site=site, phases_used={**(phases_used or {}), **(live or {})}, column=column)
         pairs = tuple(network.rows())
         rows = tuple(row for row, _ in pairs)
         coupling = np.array([coefficients for _, coefficients in pairs], dtype=np.complex128)
@@ -87,7 +91,7 @@ class Topology:
             rows=rows,
             coupling=coupling,
             is_above=np.abs(coupling) > 0.0,
-            watts_per_amp=network.watts_per_amp(),
+            watts_per_amp=deliverable.watts_per_amp(),
             of_circuit={circuit.id: _rows_of(circuit.id, rows) for circuit in site.circuits},
         )
 

@@ -20,6 +20,8 @@ CURRENT = "Current.Import"
 POWER = "Power.Active.Import"
 ENERGY = "Energy.Active.Import.Register"
 SOC = "SoC"
+VOLTAGE = "Voltage"
+TEMPERATURE = "Temperature"
 
 ABSURD_RATIO = 3.0
 """A current or power above this many times the EVSE's maximum is an error of unit, not a measurement."""
@@ -33,7 +35,12 @@ _SCALES: Mapping[str, Mapping[str, float]] = {
     POWER: {"W": 1.0, "kW": 1e3},
     ENERGY: {"Wh": 1.0, "kWh": 1e3},
     SOC: {"Percent": 1.0},
+    VOLTAGE: {"V": 1.0},
+    TEMPERATURE: {"Celsius": 1.0, "Celcius": 1.0},  # 1.6 took the typing error into its list
 }
+_BODY, _OUTLET = (None, "Body"), ("Outlet", "Cable")
+"""Where a temperature is taken; one without a place counts as the enclosure's, whose limit is the lower."""
+LARGEST_V, LARGEST_C = 2000.0, 200.0
 _LINES = {"L1": 0, "L2": 1, "L3": 2, "L1-N": 0, "L2-N": 1, "L3-N": 2, "L1-L2": 0, "L2-L3": 1, "L3-L1": 2}
 
 
@@ -91,9 +98,11 @@ class Meters:
             power_w=power_w if is_live else None,
             energy_wh=self._plausible_wh(evse, _total(evse, _of(scaled, ENERGY)), min(taken_s, now_s)),
             soc=_soc(scaled) if is_live else None,
+            voltage_v=_voltage_v(evse, scaled) if is_live else None,
+            body_c=_temperature_c(scaled, _BODY) if is_live else None,
+            outlet_c=_temperature_c(scaled, _OUTLET) if is_live else None,
         )
-        is_empty = (reading.current_a, reading.power_w, reading.energy_wh, reading.soc) == (None,) * 4
-        return None if is_empty else reading
+        return None if reading == Metered(at_s=now_s, evse=evse.id) else reading
 
     def _plausible_wh(self, evse: Evse, energy_wh: float | None, taken_s: float) -> float | None:
         """Return a register value unless it fell or rose faster than the EVSE can deliver.
@@ -126,8 +135,12 @@ def _scaled(evse: Evse, sample: Sample) -> Sample | None:
     value = None if sample.value is None or scale is None else sample.value * scale
     if sample.is_triggered and sample.value == 0.0 and sample.measurand in (CURRENT, POWER):
         return None
-    largest = {CURRENT: ABSURD_RATIO * evse.max_a, POWER: ABSURD_RATIO * evse.max_w, SOC: 100.0}
-    if value is None or not 0.0 <= value <= largest.get(sample.measurand, MAX_REGISTER_WH):
+    largest = {
+        CURRENT: ABSURD_RATIO * evse.max_a, POWER: ABSURD_RATIO * evse.max_w, SOC: 100.0, VOLTAGE: LARGEST_V,
+        TEMPERATURE: LARGEST_C,
+    }  # fmt: skip
+    lowest = -LARGEST_C if sample.measurand == TEMPERATURE else 0.0
+    if value is None or not lowest <= value <= largest.get(sample.measurand, MAX_REGISTER_WH):
         logger.warning("%s: %s of %s %s: refused", evse.id, sample.measurand, sample.value, sample.unit)
         value = None
     return Sample(measurand=sample.measurand, value=value, phase=sample.phase, location=sample.location)
@@ -170,6 +183,30 @@ def _current_a(evse: Evse, samples: list[Sample], power_w: float | None) -> Phas
     # A phase that nobody speaks of may carry as much as the highest that was named.
     worst = max(lines.values()) if lines else max(values)
     return Phases(lines.get(0, worst), lines.get(1, worst), lines.get(2, worst))
+
+
+def _voltage_v(evse: Evse, samples: list[Sample]) -> Phases | None:
+    """Return the supply voltages on the EVSE's own lines; of a rectifier they are the battery's, so None."""
+    across = {"L1-L2", "L2-L3", "L3-L1"}
+    found = [s for s in samples if s.measurand == VOLTAGE and s.value is not None]
+    if evse.wiring is not Wiring.LINE_TO_LINE:
+        found = [s for s in found if s.phase not in across]
+    values = [s.value for s in found if s.value is not None]
+    if not values or evse.wiring is Wiring.DC:
+        return None
+    lines = {line: value for line, value in _by_line(found).items() if value is not None}
+    return Phases(*(lines.get(line, values[0]) for line in range(3)))
+
+
+def _temperature_c(samples: list[Sample], places: tuple[str | None, ...]) -> float | None:
+    """Return the highest temperature taken at places [C]: any sensor speaks for all."""
+    found = [s.value for s in samples if s.measurand == TEMPERATURE and s.location in places and s.value is not None]
+    return max(found, default=None)
+
+
+def sampled(measurands: list[str], *more: str) -> tuple[str, str]:
+    """Return the lists of measurands to ask for: what every station has, then more, which it may refuse whole."""
+    return ",".join(measurands), ",".join([*measurands, *more])
 
 
 def _soc(samples: list[Sample]) -> float | None:

@@ -10,7 +10,18 @@ from ocpp.v16.enums import AuthorizationStatus, ChargePointErrorCode, ChargePoin
 
 from smartcharge.csms import orders16
 from smartcharge.csms.dialect import Answer, Call, CannotHandle, Memory, time_or_now_s, whole
-from smartcharge.csms.metering import CURRENT, ENERGY, MAX_REGISTER_WH, POWER, SOC, Sample, finite
+from smartcharge.csms.metering import (
+    CURRENT,
+    ENERGY,
+    MAX_REGISTER_WH,
+    POWER,
+    SOC,
+    TEMPERATURE,
+    VOLTAGE,
+    Sample,
+    finite,
+    sampled,
+)
 from smartcharge.csms.requests import (
     ClearProfiles,
     GetSchedule,
@@ -43,6 +54,7 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
+from smartcharge.faults import Effect
 from smartcharge.model import Evse, Wiring
 
 if TYPE_CHECKING:
@@ -167,9 +179,17 @@ class Dialect16:
         code, is_faulted = payload["errorCode"], payload["status"] == ChargePointStatus.faulted
         if code == ChargePointErrorCode.no_error:
             code = ChargePointErrorCode.other_error.value if is_faulted else None
-        said = [payload[key] for key in ("info", "vendorErrorCode") if payload.get(key)]
-        detail = ": ".join(said if is_faulted else ["warning", *said])
-        fault = None if code is None else FaultRaised(at_s=now_s, evse=evse.id, code=code, detail=detail)
+        if code is None:
+            return list(self._memory.faults_now(evse.id, None, now_s))
+        fault = FaultRaised(
+            at_s=now_s,
+            evse=evse.id,
+            code=code,
+            detail=payload.get("info", ""),
+            vendor=payload.get("vendorId"),
+            vendor_code=payload.get("vendorErrorCode") or None,
+            effect=Effect.FAULTED if is_faulted else Effect.WARNING,
+        )
         return list(self._memory.faults_now(evse.id, fault, now_s))
 
     async def _start_transaction(self, payload: Payload, now_s: float) -> Answer:
@@ -270,14 +290,17 @@ class Dialect16:
     def provisioning(self) -> tuple[Request, ...]:
         """Return what every station is asked after it came."""
         station, timing = self._memory.station, self._memory.timing
-        measurands = [CURRENT, POWER, ENERGY]
         has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
+        measurands = [CURRENT, POWER, ENERGY, *([SOC] if has_dc else [])]
         return (
             ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS)),
             *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
             *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
             WriteSetting(name="MeterValueSampleInterval", value=str(timing.meter_interval_s)),
-            WriteSetting(name="MeterValuesSampledData", value=",".join([*measurands, SOC] if has_dc else measurands)),
+            *(
+                WriteSetting(name="MeterValuesSampledData", value=names)
+                for names in sampled(measurands, VOLTAGE, TEMPERATURE)
+            ),
             WriteSetting(name="HeartbeatInterval", value=str(timing.heartbeat_s)),
         )
 

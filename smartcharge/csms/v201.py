@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ocpp.v201.enums import (
@@ -14,7 +14,7 @@ from ocpp.v201.enums import (
 
 from smartcharge.csms import orders2
 from smartcharge.csms.dialect import Answer, Call, Memory, time_or_now_s, whole
-from smartcharge.csms.metering import CURRENT, ENERGY, POWER, SOC, Sample, finite
+from smartcharge.csms.metering import CURRENT, ENERGY, LARGEST_C, POWER, SOC, VOLTAGE, Sample, finite, sampled
 from smartcharge.csms.requests import (
     ClearProfiles,
     GetSchedule,
@@ -50,6 +50,7 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
+from smartcharge.faults import Effect
 from smartcharge.model import Evse, EvseId, Wiring
 
 Handler: TypeAlias = Callable[[Payload, float], Answer]
@@ -58,8 +59,8 @@ RATE_UNIT = "SmartChargingCtrlr.RateUnit"
 STACK_LEVEL = "SmartChargingCtrlr.ProfileStackLevel"
 MAX_PERIODS = "SmartChargingCtrlr.PeriodsPerSchedule"
 PHASES = "ChargingStation.SupplyPhases"
-FAULTED = "OtherError"
-"""Code of a connector that is Faulted; 2.0.1 tells what it is in NotifyEvent, if at all."""
+FAULTED = "Faulted"
+"""Code of a connector that is Faulted; 2.x tells what it is in NotifyEvent, if at all."""
 MAX_MULTIPLIER = 9
 
 _STATIC: Mapping[str, Payload] = {
@@ -80,6 +81,8 @@ _STATIC: Mapping[str, Payload] = {
 }
 """Calls with nothing in them for the controller."""
 
+_PROBLEMS = frozenset({"Problem", "Active", "Fault", "Overload", "Tripped"})
+"""Variables of a component that are true while something is wrong with it (appendix 3)."""
 _FREE = frozenset({ConnectorStatusEnumType.available.value, ConnectorStatusEnumType.reserved.value})
 _ACCEPTED = {"status": AuthorizationStatusEnumType.accepted.value}
 
@@ -162,7 +165,7 @@ class Dialect201:
         elif statuses <= _FREE and len(connectors) >= len(evse.connectors):
             events.append(Unplugged(at_s=now_s, evse=evse.id))
         is_faulted = ConnectorStatusEnumType.faulted.value in statuses
-        fault = FaultRaised(at_s=now_s, evse=evse.id, code=FAULTED, detail="connector Faulted") if is_faulted else None
+        fault = FaultRaised(at_s=now_s, evse=evse.id, code=FAULTED, effect=Effect.FAULTED) if is_faulted else None
         return Answer(reply={}, events=(*events, *self._memory.faults_now(evse.id, fault, now_s)))
 
     def _transaction_event(self, payload: Payload, now_s: float) -> Answer:
@@ -247,10 +250,29 @@ class Dialect201:
         events: list[Event] = []
         for data in payload["eventData"]:
             component = data["component"]
-            evse = self._memory.evse(int(component["evse"]["id"])) if "evse" in component else None
-            if evse is not None and data["variable"]["name"] == "Problem":
-                events.append(self._problem(evse, component["name"], data, now_s))
+            if component["name"] == "TemperatureSensor" and data["variable"]["name"] == "Temperature":
+                events += self._temperature(component, data, now_s)
+            elif data["variable"]["name"] in _PROBLEMS:
+                number = int(component["evse"]["id"]) if "evse" in component else 0
+                evse = self._memory.evse(number)
+                # What belongs to no EVSE is the whole station's, and so every EVSE's.
+                whose = self._memory.station.evses if number == 0 else () if evse is None else (evse,)
+                events += [self._problem(one, _component(data), data, now_s) for one in whose]
         return Answer(reply={}, events=tuple(events))
+
+    def _temperature(self, component: dict[str, Any], data: dict[str, Any], now_s: float) -> Iterator[Event]:
+        """Yield a temperature [C]; 2.x has no such measurand.  A sensor at a connector is the outlet's."""
+        measured_c = finite(data["actualValue"])
+        evse = self._memory.evse(int(component["evse"]["id"])) if "evse" in component else None
+        if evse is None or measured_c is None or abs(measured_c) > LARGEST_C:
+            return
+        is_outlet = "connectorId" in component["evse"]
+        yield Metered(
+            at_s=now_s,
+            evse=evse.id,
+            outlet_c=measured_c if is_outlet else None,
+            body_c=None if is_outlet else measured_c,
+        )
 
     def _problem(self, evse: Evse, component: str, data: dict[str, Any], now_s: float) -> Event:
         """Return the fault of a component; its end may come without the code of its beginning."""
@@ -258,7 +280,8 @@ class Dialect201:
         if data.get("cleared", False) or data["actualValue"].lower() != "true":
             self._problems.pop((evse.id, component), None)
             return FaultCleared(at_s=now_s, evse=evse.id, code=known or data.get("techCode") or component)
-        code = data.get("techCode") or component
+        _, hash_, instance = component.partition("#")
+        code = f"{data['techCode']}{hash_}{instance}" if data.get("techCode") else component
         self._problems[evse.id, component] = code
         detail = ": ".join([component, *([data["techInfo"]] if "techInfo" in data else [])])
         return FaultRaised(at_s=now_s, evse=evse.id, code=code, detail=detail)
@@ -312,15 +335,17 @@ class Dialect201:
     def provisioning(self) -> tuple[Request, ...]:
         """Return what every station is asked after it came."""
         station, timing = self._memory.station, self._memory.timing
-        measurands = [CURRENT, POWER, ENERGY]
         has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
-        updated = ",".join([*measurands, SOC] if has_dc else measurands)
+        measurands = [CURRENT, POWER, ENERGY, *([SOC] if has_dc else [])]
         return (
             ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, PHASES)),
             *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
             *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
             WriteSetting(name="SampledDataCtrlr.TxUpdatedInterval", value=str(timing.meter_interval_s)),
-            WriteSetting(name="SampledDataCtrlr.TxUpdatedMeasurands", value=updated),
+            *(
+                WriteSetting(name="SampledDataCtrlr.TxUpdatedMeasurands", value=names)
+                for names in sampled(measurands, VOLTAGE)
+            ),
             WriteSetting(name="SampledDataCtrlr.TxStartedMeasurands", value=ENERGY),
             WriteSetting(name="SampledDataCtrlr.TxEndedMeasurands", value=ENERGY),
             WriteSetting(name="OCPPCommCtrlr.HeartbeatInterval", value=str(timing.heartbeat_s)),
@@ -370,3 +395,10 @@ def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
         )
         samples.append(sample)
     return samples
+
+
+def _component(data: dict[str, Any]) -> str:
+    """Return the name of what is wrong: the component, its variable where that is not Problem, its instance."""
+    component, variable = data["component"], data["variable"]["name"]
+    name = component["name"] if variable == "Problem" else f"{component['name']}.{variable}"
+    return f"{name}#{component['instance']}" if "instance" in component else str(name)

@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
+from smartcharge.control.health.detect import OURS
 from smartcharge.events import (
     CircuitMetered,
     Event,
+    FaultOrder,
     Metered,
     NeedStated,
     OperatorOrder,
     PricesSet,
     StationBooted,
 )
+from smartcharge.faults import Cause, OrderKind
 from smartcharge.model import Circuit, CircuitId, Control, EvseId, Site, Station, StationId
 from smartcharge.mqtt.payloads import (
     PAYLOADS,
@@ -25,6 +27,7 @@ from smartcharge.mqtt.payloads import (
     CircuitReading,
     EvseReading,
     EvseStatus,
+    FaultDecision,
     Order,
     Prices,
 )
@@ -36,12 +39,8 @@ from smartcharge.words.operators import Operators
 
 MOST_BYTES = 256 * 1024
 """Longest payload that is looked at [bytes]."""
-MOMENTARY = frozenset({"need", "order", "boot", "ack", "grid heartbeat", "relay"})
+MOMENTARY = frozenset({"need", "order", "fault order", "boot", "ack", "grid heartbeat", "relay"})
 """Kinds that mean a moment: stored by the broker (retained), they would be said again to the wrong car."""
-
-
-OUR_FAULTS = frozenset({OVER_LIMIT, METER_FROZEN})
-"""Faults that the controller finds itself; a station must not be able to clear them."""
 
 
 class Inbound:
@@ -75,7 +74,7 @@ class Inbound:
             )
             raise PayloadError(*faults) from error
 
-    def events(  # noqa: PLR0911 - one line a fact
+    def events(  # noqa: C901, PLR0911 - one line a fact
         self, address: Address, payload: Payload, now_s: float, *, is_stored: bool
     ) -> tuple[Event, ...]:
         """Return the facts in a payload; raises PayloadError if they cannot be of this site and moment."""
@@ -93,6 +92,8 @@ class Inbound:
             case Order():
                 order = payload.model_dump()
                 return (OperatorOrder(at_s=now_s, evse=EvseId(names["evse"]), **order),)
+            case FaultDecision():
+                return (_decision(EvseId(names["evse"]), payload, now_s),)
             case Prices(start_at=start_at, step_s=step_s, per_kwh=per_kwh):
                 return (PricesSet(at_s=now_s, start_s=start_at.timestamp(), step_s=step_s, per_kwh=tuple(per_kwh)),)
             case Boot():
@@ -144,7 +145,7 @@ class Inbound:
         )
 
     def _status(self, evse: EvseId, status: EvseStatus, now_s: float) -> tuple[Event, ...]:
-        ours = OUR_FAULTS.intersection(status.faults)
+        ours = OURS.intersection(status.faults)
         if ours:
             raise PayloadError(("faults", f"{', '.join(sorted(ours))} is the controller's own word"))
         return self._stations.status(evse, status, now_s)
@@ -162,6 +163,16 @@ def _need(evse: EvseId, need: CarNeed, now_s: float) -> NeedStated:
     if depart_at_s is not None and depart_at_s <= now_s:
         raise PayloadError(("depart_at", "has passed"))
     return NeedStated(at_s=now_s, evse=evse, energy_wh=need.energy_wh, depart_at_s=depart_at_s, priority=need.priority)
+
+
+def _decision(evse: EvseId, said: FaultDecision, now_s: float) -> FaultOrder:
+    until_s = None if said.until is None else said.until.timestamp()
+    if until_s is not None and until_s <= now_s:
+        raise PayloadError(("until", "has passed"))
+    return FaultOrder(
+        at_s=now_s, evse=evse, cause=Cause(said.cause), kind=OrderKind(said.kind), author=said.author,
+        reason=said.reason, limit_a=said.limit_a, until_s=until_s,
+    )  # fmt: skip
 
 
 def _check_fresh(measured_at: datetime, now_s: float, age_s: float) -> None:

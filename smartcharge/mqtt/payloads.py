@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from smartcharge.control.health.rules import RULES
+from smartcharge.faults import Cause
 from smartcharge.model import Phases
 from smartcharge.words.base import Amps, Payload, PhaseCurrents, Time
 from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LimitAnswer, LpcLimit, RelayContact
+
+
+def _read_cause(value: object) -> object:
+    known = {cause.value for cause in Cause}
+    if value not in known:
+        raise ValueError(f"must be one of {', '.join(sorted(known))}")
+    return value
+
+
+_CAUSES = Annotated[
+    str, BeforeValidator(_read_cause), Field(json_schema_extra={"enum": [cause.value for cause in Cause]})
+]
 
 
 class SignedPhaseCurrents(Payload):
@@ -52,6 +66,39 @@ class Order(Payload):
     limit_a: Amps | None
     author: str = Field(min_length=1, max_length=200)
     reason: str = Field(min_length=1, max_length=1000)
+
+
+class FaultDecision(Payload):
+    """What a person decides about a fault of an EVSE.
+
+    ``release`` ends a derate or opens a latch, ``force`` derates until released, ``mute`` lets a fault that does not
+    concern safety pass until a time, ``acknowledge`` says that somebody knows.
+    """
+
+    id: str | None = Field(default=None, max_length=200, description="Repeated in the acknowledgement.")
+    kind: Literal["release", "force", "mute", "acknowledge"]
+    cause: _CAUSES
+    author: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=1000)
+    limit_a: Amps | None = Field(default=None, description="Of a forced derate [A]; 0 if not given.")
+    until: Time | None = Field(default=None, description="End of a mute; a day if not given.")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.limit_a is not None and self.kind != "force":
+            raise ValueError("limit_a belongs to force")
+        if self.until is not None and self.kind != "mute":
+            raise ValueError("until belongs to mute")
+        if self.kind == "mute" and RULES[Cause(self.cause)].is_safety:
+            raise ValueError(f"{self.cause} concerns safety and cannot be muted")
+        return self
+
+
+class FaultDecisionReceived(Payload):
+    """The acknowledgement that a decision is in the journal."""
+
+    id: str | None
+    received_at: Time
 
 
 class Prices(Payload):
@@ -203,6 +250,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "circuit meter": CircuitReading,
     "need": CarNeed,
     "order": Order,
+    "fault order": FaultDecision,
     "prices": Prices,
     "boot": Boot,
     "status": EvseStatus,
@@ -211,6 +259,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "command": Command,
     "limit received": LimitReceived,
     "limit answer": LimitAnswer,
+    "fault order received": FaultDecisionReceived,
     "errors": Refusal,
     "setpoint": SetpointSaid,
     "state": SiteState,

@@ -17,7 +17,14 @@ from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
 from smartcharge.mqtt.inbound import Inbound
 from smartcharge.mqtt.outbox import Outbox, Word
-from smartcharge.mqtt.payloads import CommandAnswer, LimitReceived, Refusal, SetpointSaid
+from smartcharge.mqtt.payloads import (
+    CommandAnswer,
+    FaultDecision,
+    FaultDecisionReceived,
+    LimitReceived,
+    Refusal,
+    SetpointSaid,
+)
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
@@ -227,6 +234,10 @@ class MqttRoom:
                 self._answer(*self._received(address.names["source"], payload.id))
             case LpcLimit():
                 self._answer(*self._received(address.names["operator"], payload.id))
+            case FaultDecision():
+                heard = FaultDecisionReceived(id=payload.id, received_at=utc(now_s()))
+                topic = self._topics.written("fault order received", **address.names)
+                self._outbox.notify(topic, heard.model_dump_json())
             case _:
                 pass
 

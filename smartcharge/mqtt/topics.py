@@ -19,6 +19,7 @@ READ = {
     "circuit meter": "circuit/{circuit}/meter",
     "need": "evse/{evse}/need",
     "order": "evse/{evse}/order",
+    "fault order": "evse/{evse}/fault/order",
     "prices": "prices",
     "station availability": "station/{station}/availability",
     "boot": "station/{station}/boot",
@@ -35,6 +36,7 @@ WRITTEN = {
     "errors": "errors",
     "setpoint": "evse/{evse}/setpoint",
     "command": "evse/{evse}/command",
+    "fault order received": "evse/{evse}/fault/received",
     "limit received": "limit/{circuit}/{source}/received",
     "limit answer": "grid/{operator}/answer",
 }

@@ -12,9 +12,9 @@ from aiomqtt import Client, MqttError
 from pydantic import BaseModel
 
 from smartcharge.clock import now_s
-from smartcharge.events import CircuitMetered, LimitLifted, LimitSet, NeedStated
+from smartcharge.events import CircuitMetered, FaultOrder, LimitLifted, LimitSet, NeedStated
 from smartcharge.model import CircuitId, Phases, Site
-from smartcharge.mqtt.payloads import CarNeed, CircuitReading, SignedPhaseCurrents
+from smartcharge.mqtt.payloads import CarNeed, CircuitReading, FaultDecision, SignedPhaseCurrents
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.topics import Topics
 from smartcharge.ports import Emit
@@ -30,7 +30,7 @@ LIMIT_RENEWED_S = 60.0
 LIMIT_VALID_S = 300.0
 """A limit is said again every minute and is good for five: silence shows within that time [s]."""
 
-Said = CircuitMetered | NeedStated | LimitSet | LimitLifted
+Said = CircuitMetered | NeedStated | LimitSet | LimitLifted | FaultOrder
 
 
 class Wire(Protocol):
@@ -113,6 +113,12 @@ class MqttWire:
                     valid_until=None if fact.valid_until_s is None else _utc(fact.valid_until_s),
                 )
                 return self._topics.read("limit", circuit=fact.circuit, source=fact.source), limit
+            case FaultOrder():
+                decision = FaultDecision(
+                    kind=fact.kind.value, cause=fact.cause.value, author=fact.author, reason=fact.reason,
+                    limit_a=fact.limit_a, until=None if fact.until_s is None else _utc(fact.until_s),
+                )  # fmt: skip
+                return self._topics.read("fault order", evse=fact.evse), decision
             case LimitLifted():
                 lifted = GridLimit(issued_at=_utc(fact.at_s), lifted=True)
                 return self._topics.read("limit", circuit=fact.circuit, source=fact.source), lifted
@@ -132,6 +138,7 @@ class Meters:
         self._noise = np.random.default_rng(seed)
         self._last: dict[CircuitId, Phases] = {}
         self.frozen: set[CircuitId] = set()
+        self.silent: set[CircuitId] = set()
 
     async def run(self) -> None:
         """Speak every METER_S until cancelled."""
@@ -141,13 +148,14 @@ class Meters:
             for circuit in self._circuits:
                 if circuit not in self.frozen or circuit not in self._last:
                     self._last[circuit] = self._measured(currents[circuit])
-                self._wire.say(CircuitMetered(at_s=now_s(), circuit=circuit, current_a=self._last[circuit]))
+                if circuit not in self.silent:
+                    self._wire.say(CircuitMetered(at_s=now_s(), circuit=circuit, current_a=self._last[circuit]))
             await asyncio.sleep(METER_S)
 
     def _measured(self, true_a: Phases) -> Phases:
         """Return what a class 0.5 meter shows: never the very same twice, as no real one does."""
         noise = self._noise.uniform(0.0, 0.005, 3)
-        return Phases(*(round(a * (1.0 + float(n)) + 0.01 * float(n), 4) for a, n in zip(true_a, noise, strict=True)))
+        return Phases(*(round(a * (1.0 + float(n)) + 0.01 * float(n), 7) for a, n in zip(true_a, noise, strict=True)))
 
 
 class GridOperator:

@@ -16,8 +16,11 @@ from math import inf
 from smartcharge.clock import now_s
 from smartcharge.events import (
     Accepted,
+    Charging,
+    ChargingChanged,
     Commanded,
     Event,
+    FaultCleared,
     Metered,
     Plugged,
     ProfileKind,
@@ -30,9 +33,11 @@ from smartcharge.events import (
     Unplugged,
 )
 from smartcharge.frozen import replace
-from smartcharge.model import Evse, EvseId, Site, Station, StationId
+from smartcharge.model import Evse, EvseId, Site, Station, StationId, Wiring
 from smartcharge.ports import Emit
+from smartcharge.sim.ailments import SOUND, Ailment
 from smartcharge.sim.cars import Car
+from smartcharge.sim.station_supply import voltages
 from smartcharge.sim.world import World
 
 OBEY_S = 1.0
@@ -70,7 +75,9 @@ class _Outlet:
     limit_a: float = 0.0
     expires_s: float = -inf
     transaction_id: str | None = None
+    charging: Charging | None = None
     reading: Metered | None = None
+    ailment: Ailment = SOUND
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def ordered_a(self, at_s: float) -> float:
@@ -173,6 +180,20 @@ class DirectStations:
         """Let a station's meter repeat its last figures, or measure again."""
         self._broken[station].frozen = on
 
+    def set_ailment(self, evse: EvseId, ailment: Ailment) -> None:
+        """Let something be wrong with the hardware of an EVSE, or with `SOUND` nothing; it says what it notices."""
+        outlet = self._outlets[evse]
+        self._world.advance(now_s())
+        before, outlet.ailment = outlet.ailment, ailment
+        self._world.lose_phase(evse, ailment.dead_phase)
+        self._offer(outlet)
+        said = ailment.event(evse, now_s())
+        if before.code is not None and before.code != ailment.code:
+            self._say_of(outlet, FaultCleared(at_s=now_s(), evse=evse, code=before.code))
+        if said is not None:
+            self._say_of(outlet, said)
+        self._arm_failure(outlet)
+
     def set_dead(self, station: StationId, *, on: bool) -> None:
         """Take a station's power away, or give it back."""
         self._broken[station].dead = on
@@ -207,8 +228,20 @@ class DirectStations:
         )
         self._offer(outlet)
         self._measure(outlet)
+        self._arm_failure(outlet)
 
-    def _end(self, outlet: _Outlet) -> None:
+    def _arm_failure(self, outlet: _Outlet) -> None:
+        lasts_s = outlet.ailment.ends_sessions_s
+        if lasts_s is not None and outlet.transaction_id is not None:
+            self._later(outlet, lasts_s, lambda: self._fail(outlet))
+
+    def _fail(self, outlet: _Outlet) -> None:
+        """End a session by an error, if what makes it fail is still there."""
+        if outlet.transaction_id is not None and outlet.ailment.ends_sessions_s is not None:
+            self._end(outlet, "Other")
+            self._offer(outlet)
+
+    def _end(self, outlet: _Outlet, reason: str = "EVDisconnected") -> None:
         assert outlet.transaction_id is not None
         self._say_of(
             outlet,
@@ -217,9 +250,10 @@ class DirectStations:
                 evse=outlet.evse.id,
                 transaction_id=outlet.transaction_id,
                 meter_wh=self._world.register_wh(outlet.evse.id),
+                reason=reason,
             ),
         )
-        outlet.transaction_id, outlet.reading = None, None
+        outlet.transaction_id, outlet.reading, outlet.charging = None, None, None
 
     def _obey(self, outlet: _Outlet, command: Commanded) -> None:
         if command.kind is ProfileKind.DEFAULT:
@@ -236,7 +270,18 @@ class DirectStations:
         self._world.advance(at_s)
         ordered_a = outlet.ordered_a(at_s)
         ignores = outlet.broken.ignoring and outlet.transaction_id is not None and not outlet.broken.dead
-        self._world.offer(outlet.evse.id, outlet.evse.max_a if ignores else ordered_a, ordered_a=ordered_a)
+        offered_a = outlet.evse.max_a if ignores else ordered_a
+        if outlet.ailment is not SOUND and not outlet.broken.dead:
+            offered_a = outlet.ailment.offered_a(outlet.evse, offered_a, self._world.offered_a(outlet.evse.id))
+        self._world.offer(outlet.evse.id, offered_a, ordered_a=ordered_a)
+        self._tell_pause(outlet, ordered_a)
+
+    def _tell_pause(self, outlet: _Outlet, ordered_a: float) -> None:
+        """Say whether the station itself pauses the car, when that changed."""
+        state = Charging.SUSPENDED_EVSE if ordered_a < outlet.evse.min_a else Charging.CHARGING
+        if outlet.transaction_id is not None and state is not outlet.charging:
+            outlet.charging = state
+            self._say_of(outlet, ChargingChanged(at_s=now_s(), evse=outlet.evse.id, state=state))
 
     def _offer_all(self, station: StationId) -> None:
         for outlet in self._of(station):
@@ -246,7 +291,7 @@ class DirectStations:
         """Send a reading now and every interval while the transaction lasts."""
         if outlet.transaction_id is None:
             return
-        at_s, name = now_s(), outlet.evse.id
+        at_s, name, ailment = now_s(), outlet.evse.id, outlet.ailment
         self._world.advance(at_s)
         if outlet.reading is not None and outlet.broken.frozen:
             outlet.reading = replace(outlet.reading, at_s=at_s)
@@ -257,8 +302,11 @@ class DirectStations:
                 current_a=self._world.evse_currents(name),
                 power_w=self._world.power_w(name),
                 energy_wh=self._world.register_wh(name),
+                voltage_v=None if outlet.evse.wiring is Wiring.DC else voltages(outlet.evse, ailment),
+                outlet_c=ailment.outlet_c(max(self._world.evse_currents(name))),
             )
-        self._say_of(outlet, outlet.reading)
+        if not ailment.is_meter_silent:
+            self._say_of(outlet, outlet.reading)
         self._later(outlet, self._site.timing.meter_interval_s, lambda: self._measure(outlet))
 
     def _of(self, station: StationId) -> list[_Outlet]:

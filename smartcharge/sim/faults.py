@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from smartcharge.clock import now_s
-from smartcharge.events import FaultRaised, StationOffline
-from smartcharge.model import Circuit, CircuitId, Phases, Site, StationId
+from smartcharge.events import FaultOrder, FaultRaised, StationOffline
+from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, StationId
+from smartcharge.sim import hardware
+from smartcharge.sim.ailments import AILMENTS
 from smartcharge.sim.broker import Broker
-from smartcharge.sim.devices import OPERATOR, GridOperator, Meters
+from smartcharge.sim.devices import OPERATOR, GridOperator, Meters, Wire
 from smartcharge.sim.fleet import Fleet
 from smartcharge.sim.plant import Evidence, Plant
 from smartcharge.sim.recorder import Recorder
+from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Detection
-from smartcharge.sim.scenario import Fault, FaultKind, GridStep, Scenario
+from smartcharge.sim.scenario import Fault, FaultKind, GridStep, OrderStep, Scenario
 from smartcharge.sim.watcher import Watcher
 from smartcharge.sim.world import World
 
@@ -72,6 +76,8 @@ class Stage:
     operator: GridOperator
     book: LimitBook
     broker: Broker
+    wire: Wire
+    visits: Sequence[Visit]
     detections: list[Detection] = field(default_factory=list)
 
 
@@ -82,6 +88,8 @@ async def play(scenario: Scenario, stage: Stage) -> None:
             group.create_task(_limit(step, stage), name="limit")
         for fault in scenario.faults:
             group.create_task(_fault(fault, stage), name=fault.kind.value)
+        for order in scenario.orders:
+            group.create_task(_order(order, stage), name=order.kind.value)
 
 
 async def _until(stage: Stage, after_s: float) -> None:
@@ -106,9 +114,21 @@ async def _limit(step: GridStep, stage: Stage) -> None:
         stage.book.tell()
 
 
+async def _order(step: OrderStep, stage: Stage) -> None:
+    await _until(stage, step.after_s)
+    order = FaultOrder(
+        at_s=now_s(), evse=EvseId(step.evse), cause=step.cause, kind=step.kind, author="scenario",
+        reason="as written", limit_a=step.limit_a,
+    )  # fmt: skip
+    stage.wire.say(order)
+
+
 async def _fault(fault: Fault, stage: Stage) -> None:
     await _until(stage, fault.after_s)
     stage.world.advance(now_s())
+    if fault.kind in AILMENTS and not _is_circuit(fault.target, stage):
+        await _hardware(fault, stage)
+        return
     target = _target(fault, stage)
     planted_s, seen = now_s(), len(stage.plant.evidence)
     stage.book.hindered_until_s = max(stage.book.hindered_until_s, planted_s + _hinders_s(fault, stage.site))
@@ -118,6 +138,25 @@ async def _fault(fault: Fault, stage: Stage) -> None:
     await _switch(fault.kind, target, stage, on=False)
     await asyncio.sleep(4 * stage.site.timing.meter_interval_s)
     stage.detections.append(_detection(fault, target, planted_s, stage, stage.plant.evidence[seen:]))
+
+
+def _is_circuit(target: str | None, stage: Stage) -> bool:
+    return any(circuit.id == target for circuit in stage.site.circuits)
+
+
+async def _hardware(fault: Fault, stage: Stage) -> None:
+    evses = hardware.targets(fault, stage)
+    target, planted_s, seen = ", ".join(evses), now_s(), len(stage.plant.evidence)
+    await hardware.suffer(fault, evses, stage)
+    await asyncio.sleep(4 * stage.site.timing.meter_interval_s)
+    fact = hardware.found(fault.kind, evses, stage.plant.evidence[seen:], stage)
+    words = _words(fact) if fact is not None else hardware.why_missed(fault, evses, planted_s, stage)
+    stage.detections.append(
+        Detection(
+            kind=fault.kind.value, target=target, planted_s=planted_s, until_s=planted_s + fault.duration_s,
+            detected_s=None if fact is None else fact.at_s, evidence=words,
+        )
+    )  # fmt: skip
 
 
 def _target(fault: Fault, stage: Stage) -> str:
@@ -140,7 +179,7 @@ def _hinders_s(fault: Fault, site: Site) -> float:
         case FaultKind.STATION_SILENT | FaultKind.ANSWER_LOST | FaultKind.STATION_DEAD:
             # A station that hears nothing keeps its profile until it ends.
             return fault.duration_s + timing.profile_s + timing.margin_s
-        case FaultKind.STATION_IGNORES_PROFILE | FaultKind.METER_FROZEN | FaultKind.LIMIT_STALE:
+        case _:
             return 0.0
 
 
@@ -164,9 +203,13 @@ async def _switch(kind: FaultKind, target: str, stage: Stage, *, on: bool) -> No
             await (stage.plant.kill() if on else stage.plant.start())
             stage.book.is_alive = not on
             stage.book.tell()
+        case FaultKind.METER_SILENT:
+            (stage.meters.silent.add if on else stage.meters.silent.discard)(CircuitId(target))
         case FaultKind.LIMIT_STALE:
             stage.operator.is_silent = on
             await _let_expire(stage, on=on)
+        case _:
+            raise AssertionError(f"{kind.value} is an EVSE's hardware")
 
 
 async def _let_expire(stage: Stage, *, on: bool) -> None:
@@ -201,7 +244,7 @@ def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, eviden
             found = (planted_s, "started again from its journal") if stage.plant.starts > 1 else None
         case FaultKind.LIMIT_STALE:
             found = _shown("failsafe", planted_s, stage)
-        case FaultKind.METER_FROZEN if target in stage.recorder.seen:
+        case FaultKind.METER_FROZEN | FaultKind.METER_SILENT if target in stage.recorder.seen:
             found = _shown(target, planted_s, stage)
         case _:
             station_of = {evse.id: evse.station for evse in stage.site.evses}
@@ -211,7 +254,10 @@ def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, eviden
             first = next(iter(about), None)
             found = None if first is None else (first.at_s, _words(first))
     detected_s, words = found if found is not None else (None, "nothing noticed")
-    return Detection(kind=fault.kind.value, target=target, planted_s=planted_s, detected_s=detected_s, evidence=words)
+    return Detection(
+        kind=fault.kind.value, target=target, planted_s=planted_s, until_s=planted_s + fault.duration_s,
+        detected_s=detected_s, evidence=words,
+    )  # fmt: skip
 
 
 def _words(evidence: Evidence) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from smartcharge.model import EvseId, StationId
+from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.cars import Car
 
 
@@ -28,6 +29,9 @@ class Fleet(Protocol):
 
     def set_frozen(self, station: StationId, *, on: bool) -> None:
         """Let a station's meter repeat its last figures, or measure again."""
+
+    def set_ailment(self, evse: EvseId, ailment: Ailment) -> None:
+        """Let something be wrong with the hardware of an EVSE, or with `SOUND` nothing."""
 
     def set_dead(self, station: StationId, *, on: bool) -> None:
         """Take a station's power away, or give it back."""

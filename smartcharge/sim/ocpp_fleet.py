@@ -6,6 +6,7 @@ import asyncio
 
 from smartcharge.csms.schemas import Version
 from smartcharge.model import Control, EvseId, Site, StationId
+from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.cars import Car
 from smartcharge.sim.station import SimulatedStation
 from smartcharge.sim.station_parts import StationOptions
@@ -67,6 +68,10 @@ class OcppStations:
     def set_frozen(self, station: StationId, *, on: bool) -> None:
         """Let a station's meter repeat its last figures, or measure again."""
         self.stations[station].is_meter_frozen = on
+
+    def set_ailment(self, evse: EvseId, ailment: Ailment) -> None:
+        """Let something be wrong with the hardware of an EVSE, or with `SOUND` nothing."""
+        self._at[evse].set_ailment(evse, ailment)
 
     def set_dead(self, station: StationId, *, on: bool) -> None:
         """Take a station's power away, or give it back."""

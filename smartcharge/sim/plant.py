@@ -13,9 +13,15 @@ from smartcharge.control.state import State
 from smartcharge.controller import Controller, replay
 from smartcharge.csms.server import Csms, Options
 from smartcharge.events import (
+    Derated,
     Event,
     FaultRaised,
     Rejected,
+    ResetOrdered,
+    Restored,
+    ServiceNeeded,
+    SiteFaultCleared,
+    SiteFaultRaised,
     StationOffline,
     Unanswered,
 )
@@ -25,6 +31,8 @@ from smartcharge.ports import Charger, Journal, Ledger, Observer, Source
 
 Evidence = FaultRaised | Rejected | StationOffline | Unanswered
 """Facts that tell of something wrong."""
+Outcome = Derated | Restored | SiteFaultRaised | SiteFaultCleared | ServiceNeeded | ResetOrdered
+"""Facts that tell what was done about it."""
 
 
 class ListJournal:
@@ -65,11 +73,14 @@ class _Witness:
 
     journal: Journal
     evidence: list[Evidence]
+    outcomes: list[Outcome]
 
     def append(self, event: Event) -> None:
         self.journal.append(event)
         if isinstance(event, Evidence):
             self.evidence.append(event)
+        elif isinstance(event, Outcome):
+            self.outcomes.append(event)
 
     async def flush(self) -> None:
         await self.journal.flush()
@@ -102,6 +113,7 @@ class Plant:
     observers: Sequence[Observer] = ()
     ocpp_port: int = 0
     evidence: list[Evidence] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     starts: int = 0
     controller: Controller | None = None
     _task: asyncio.Task[None] | None = None
@@ -119,7 +131,7 @@ class Plant:
             room = MqttRoom(self.settings.site, self.settings.mqtt)
             chargers.append(room)
             observers.append(room)
-        journal = _Witness(journal=self.journal, evidence=self.evidence)
+        journal = _Witness(journal=self.journal, evidence=self.evidence, outcomes=self.outcomes)
         self.controller = Controller(
             self.settings.site, journal=journal, sources=sources, chargers=chargers, observers=observers
         )

@@ -43,6 +43,8 @@ class Visit:
     """Highest power the car takes [W]; None: as much as the EVSE gives."""
     phases: int | None = None
     """Phases the car loads; None: all that the EVSE has."""
+    car: str | None = None
+    """Who it is, where the same car comes again; None: nobody knows."""
     power_series: tuple[tuple[float, float], ...] | None = None
     """Recorded power: (seconds since arrival, W), each holding until the next."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from smartcharge.events import FaultRaised
+from smartcharge.sim.plant import Outcome
 from smartcharge.sim.watcher import Violation
 
 FAIRNESS = (
@@ -37,9 +39,12 @@ class Detection:
     kind: str
     target: str
     planted_s: float
+    until_s: float
+    """When it was repaired [s since 1970]."""
     detected_s: float | None
     """When [s since 1970]; None if nothing was noticed."""
     evidence: str
+    """The fact that tells of it, or why there could be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,8 @@ class Result:
     """Real time of every plan [s]."""
     wall_s: float
     series: Series = field(repr=False)
+    facts: tuple[FaultRaised | Outcome, ...] = field(default=(), repr=False)
+    """What the controller wrote down of faults and of what it did about them."""
 
 
 def fairness(shares: list[float]) -> float:

@@ -15,10 +15,12 @@ from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
 from smartcharge.control.prediction import History
 from smartcharge.control.state import State
+from smartcharge.events import FaultRaised
 from smartcharge.model import NOTHING, CircuitId, Phases
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.ports import Observer
 from smartcharge.sim import loop
+from smartcharge.sim.ailments import SIMULATED_CODES
 from smartcharge.sim.assumptions import Assumptions
 from smartcharge.sim.broker import Broker
 from smartcharge.sim.devices import METER_S, DirectWire, GridOperator, Meters, MqttWire, Wire
@@ -158,7 +160,8 @@ async def _surroundings(
 ) -> AsyncIterator[tuple[Stage, Wire]]:
     """Start broker, controller, devices and stations."""
     async with AsyncExitStack() as stack:
-        site = replace(run.settings.site, solver=run.policy)
+        codes = {**SIMULATED_CODES, **run.settings.site.vendor_codes}
+        site = replace(run.settings.site, solver=run.policy, vendor_codes=codes)
         plant = Plant(
             settings=replace(run.settings, site=site, mqtt=None),
             journal=ListJournal(run.history),
@@ -190,6 +193,7 @@ async def _surroundings(
             site=site, midnight_s=_midnight_s(run), world=world, watcher=watcher, recorder=recorder,
             fleet=fleet, plant=plant, meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
             book=LimitBook(site=site, watcher=watcher, recorder=recorder), broker=broker,
+            wire=wire, visits=run.visits,
         )  # fmt: skip
         yield stage, wire
 
@@ -211,7 +215,7 @@ async def _traffic(run: Run, fleet: Fleet, wire: Wire, world: World) -> list[Ser
         if is_arrival:
             at[visit.session_id] = Served(visit=visit)
             served.append(at[visit.session_id])
-            fleet.plug(visit.evse, run.assumptions.car(visit, evses[visit.evse]), visit.session_id)
+            fleet.plug(visit.evse, run.assumptions.car(visit, evses[visit.evse]), visit.car or visit.session_id)
             if (need := run.assumptions.need(visit, now_s())) is not None:
                 wire.say(need)
         else:
@@ -261,4 +265,5 @@ def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s
         solve_s=tuple(recorder.solve_s),
         wall_s=wall_s,
         series=recorder.series(),
+        facts=(*(e for e in stage.plant.evidence if isinstance(e, FaultRaised)), *stage.plant.outcomes),
     )

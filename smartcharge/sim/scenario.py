@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from smartcharge.errors import ConfigError
+from smartcharge.faults import Cause, OrderKind
 from smartcharge.model import Circuit, Phases
 
 
@@ -33,6 +34,43 @@ class FaultKind(Enum):
     """The controller stops without a word, and starts again from its journal when the fault ends."""
     LIMIT_STALE = "limit-stale"
     """The grid operator's messages stop."""
+    ENCLOSURE_HOT = "enclosure-hot"
+    """It warns of its temperature, and switches itself off if it goes on at more than half."""
+    CONNECTOR_HOT = "connector-hot"
+    """Bad contacts: the connector is 2 C warmer for each ampere, and nobody but its sensor says so."""
+    CABLE_OVERHEATED = "cable-overheated"
+    CONTACTOR_WELDED = "contactor-welded"
+    """It says so, and the current goes on whatever it is told."""
+    CONTACTOR_STUCK = "contactor-stuck"
+    """The same without a word."""
+    GROUND_FAULT = "ground-fault"
+    EMERGENCY_STOP = "emergency-stop"
+    CABLE_CUT = "cable-cut"
+    WATER = "water"
+    CONNECTOR_LOCK = "connector-lock"
+    LATCH_BROKEN = "latch-broken"
+    OVER_VOLTAGE = "over-voltage"
+    """It says so and measures 15 % too much."""
+    UNDER_VOLTAGE = "under-voltage"
+    """It measures 15 % too little and says nothing."""
+    PHASE_LOST = "phase-lost"
+    """Its L2 has no voltage."""
+    MODULES_LOST = "modules-lost"
+    """One of four power modules is gone."""
+    DC_SUPPLY = "dc-supply"
+    OVERCURRENT_TRIP = "overcurrent-trip"
+    FAN = "fan"
+    METER_FAILED = "meter-failed"
+    """It says that its meter failed, and measures nothing more."""
+    METER_SILENT = "meter-silent"
+    """The meter of a station, or of a circuit, says nothing more."""
+    DRAWS_UNDER = "draws-under"
+    """It delivers at most 40 % of its maximum and says nothing."""
+    SESSIONS_FAIL = "sessions-fail"
+    """Every session ends after a minute by an error."""
+    EV_COMMUNICATION = "ev-communication"
+    READER = "reader"
+    """Its card reader failed; cars that were let in before charge on."""
 
 
 class _Timed(BaseModel):
@@ -55,6 +93,10 @@ class Fault(_Timed):
     kind: FaultKind
     target: str | None = None
     """Station or circuit; None picks a station that has a car then."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """How many stations fail at once where no target is named."""
+    released: bool = True
+    """Whether somebody releases what latched once it is repaired."""
     duration_s: Annotated[float, Field(gt=0)]
 
 
@@ -83,12 +125,23 @@ class GridStep(_Timed):
         return self
 
 
+class OrderStep(_Timed):
+    """What a person orders about a fault."""
+
+    evse: str
+    kind: OrderKind
+    cause: Cause
+    limit_a: Annotated[float, Field(ge=0)] | None = None
+    """Of a forced derate."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything that is done to a site besides cars."""
 
     limits: tuple[GridStep, ...] = ()
     faults: tuple[Fault, ...] = ()
+    orders: tuple[OrderStep, ...] = ()
 
 
 class _File(BaseModel):
@@ -96,6 +149,7 @@ class _File(BaseModel):
 
     limits: tuple[GridStep, ...] = ()
     faults: tuple[Fault, ...] = ()
+    orders: tuple[OrderStep, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -110,4 +164,4 @@ def load_scenario(path: Path) -> Scenario:
     except ValidationError as error:
         lines = (f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError("\n".join(lines)) from error
-    return Scenario(limits=parsed.limits, faults=parsed.faults)
+    return Scenario(limits=parsed.limits, faults=parsed.faults, orders=parsed.orders)

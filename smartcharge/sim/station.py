@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 from smartcharge.clock import now_s
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.model import EvseId, Station
+from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.cars import Car
 from smartcharge.sim.profile_store import ProfileStore
 from smartcharge.sim.station_link import Endpoint, Link, Message
@@ -137,6 +138,20 @@ class SimulatedStation:
     def ignores_profile(self, value: bool) -> None:
         self.supply.ignores_profile = value
         self.supply.apply()
+
+    def set_ailment(self, evse: EvseId, ailment: Ailment) -> None:
+        """Let something be wrong with the hardware of an EVSE, or with `SOUND` nothing; it says what it notices."""
+        bay = self._bay(evse)
+        self._world.advance(now_s())
+        before, bay.ailment = bay.ailment, ailment
+        self._world.lose_phase(evse, ailment.dead_phase)
+        if self.supply.is_powered and before.code is not None and before.code != ailment.code:
+            self._post(self._dialect.ailing(bay, before, is_there=False))
+        if self.supply.is_powered and ailment.code is not None:
+            self._post(self._dialect.ailing(bay, ailment, is_there=True))
+        self.supply.apply()
+        if ailment.ends_sessions_s is not None and bay.transaction is not None:
+            self._arm_failure(bay)
 
     def drop_connection(self) -> None:
         """Lose the connection without a word; it is made again after a while."""
@@ -310,6 +325,8 @@ class SimulatedStation:
             self.supply.profiles.install(bay.number, bound, sample.at_s)
         self.link.post(self._dialect.started(bay, bay.transaction, sample))
         self._arm_meter(bay)
+        if bay.ailment.ends_sessions_s is not None:
+            self._arm_failure(bay)
         self.supply.apply()
 
     def _end(self, bay: Bay, reason: str, sample: Sample | None = None) -> None:
@@ -333,6 +350,15 @@ class SimulatedStation:
         self._boot_reason = "RemoteReset"
         self.power_on()
 
+    def _arm_failure(self, bay: Bay) -> None:
+        assert bay.ailment.ends_sessions_s is not None
+        self._timers.arm("failure", bay.ailment.ends_sessions_s, partial(self._fail, bay), bay.number)
+
+    def _fail(self, bay: Bay) -> None:
+        """End a session by an error, if what makes it fail is still there."""
+        if bay.transaction is not None and bay.ailment.ends_sessions_s is not None:
+            self._end(bay, "Other")
+
     # -- meters
 
     def _arm_meter(self, bay: Bay) -> None:
@@ -343,13 +369,16 @@ class SimulatedStation:
 
     def _send_sample(self, bay: Bay) -> None:
         self._arm_meter(bay)
-        self.link.post(self._dialect.metered(bay, self._measure(bay), is_triggered=False))
+        if not bay.ailment.is_meter_silent:
+            sample = self._measure(bay)
+            self.link.post(self._dialect.metered(bay, sample, is_triggered=False))
+            self._post(self._dialect.warmth(bay, sample))
 
     def _measure(self, bay: Bay) -> Sample:
         """Read the meter; a frozen one shows what it showed last."""
         if self.is_meter_frozen and bay.sample is not None:
             return replace(bay.sample, at_s=now_s())
-        bay.sample = measure(self._world, bay.evse)
+        bay.sample = measure(self._world, bay.evse, bay.ailment)
         return bay.sample
 
     # -- what is said of it

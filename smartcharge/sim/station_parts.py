@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload
 from smartcharge.model import Evse, Phases, Wiring
+from smartcharge.sim.ailments import AMBIENT_C, SOUND, VENDOR, Ailment
 from smartcharge.sim.profile_store import Abilities
 from smartcharge.sim.profiles import Profile
 from smartcharge.sim.station_link import Message, Patience
@@ -19,7 +20,8 @@ POWER = "Power.Active.Import"
 ENERGY = "Energy.Active.Import.Register"
 VOLTAGE = "Voltage"
 SOC = "SoC"
-MEASURANDS = (CURRENT, POWER, ENERGY, VOLTAGE, SOC)
+TEMPERATURE = "Temperature"
+MEASURANDS = (CURRENT, POWER, ENERGY, VOLTAGE, SOC, TEMPERATURE)
 """What a station can measure; the state of charge of cars at DC EVSEs only."""
 DC_VOLTAGE_V = 400.0
 """Battery voltage that DC EVSEs report [V]: a 400 V car; its real course matters to nobody here."""
@@ -49,7 +51,7 @@ class StationOptions:
     """Whether a transaction goes on after a power loss; else it ends with PowerLoss, and another begins."""
     password: str | None = None
     """Its OCPP Basic password, if it has one."""
-    vendor: str = "smartcharge"
+    vendor: str = VENDOR
     model: str = "simulated"
     firmware: str = "1"
 
@@ -64,6 +66,7 @@ class Status(Enum):
     SUSPENDED_EVSE = "SuspendedEVSE"
     FINISHING = "Finishing"
     UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,10 @@ class Sample:
     energy_wh: float
     """The register."""
     soc: float | None
+    voltage_v: Phases | None = None
+    """On the EVSE's own lines; line to line it counts on L1."""
+    outlet_c: float | None = None
+    """Temperature of the connector [C]."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -120,6 +127,10 @@ class Bay:
     """The car's transaction is over."""
     sample: Sample | None = None
     """What the meter showed last."""
+    told_c: float = AMBIENT_C
+    """The temperature of its connector that was told last [C]."""
+    ailment: Ailment = SOUND
+    """What is wrong with it."""
     on_change: Callable[[], None] = lambda: None
     """Called when what is offered may have changed."""
 
@@ -141,6 +152,7 @@ class Reading(NamedTuple):
     value: float
     unit: str
     phase: str | None = None
+    location: str | None = None
 
 
 def readings(evse: Evse, sample: Sample, measurands: tuple[str, ...], *, by_phase: bool = True) -> Iterator[Reading]:
@@ -154,7 +166,9 @@ def readings(evse: Evse, sample: Sample, measurands: tuple[str, ...], *, by_phas
             case "Energy.Active.Import.Register":
                 yield Reading(ENERGY, sample.energy_wh, "Wh")
             case "Voltage":
-                yield from _voltages(evse)
+                yield from _voltages(evse, sample)
+            case "Temperature" if sample.outlet_c is not None:
+                yield Reading(TEMPERATURE, sample.outlet_c, "Celsius", location="Outlet")
             case "SoC" if evse.wiring is Wiring.DC and sample.soc is not None:
                 yield Reading(SOC, 100.0 * sample.soc, "Percent")
 
@@ -170,14 +184,16 @@ def _currents(evse: Evse, sample: Sample, *, by_phase: bool) -> Iterator[Reading
         yield Reading(CURRENT, max(sample.current_a), "A")
 
 
-def _voltages(evse: Evse) -> Iterator[Reading]:
+def _voltages(evse: Evse, sample: Sample) -> Iterator[Reading]:
+    volts = sample.voltage_v or Phases.all(evse.voltage_v)
     match evse.wiring:
         case Wiring.DC:
             yield Reading(VOLTAGE, DC_VOLTAGE_V, "V")
         case Wiring.LINE_TO_LINE:
-            yield Reading(VOLTAGE, evse.voltage_v, "V", "L1-L2")
+            yield Reading(VOLTAGE, volts.l1, "V", "L1-L2")
         case Wiring.ONE_PHASE | Wiring.THREE_PHASE:
-            yield from (Reading(VOLTAGE, evse.voltage_v, "V", f"{line}-N") for line in _lines(evse))
+            lines = zip(volts, _lines(evse), strict=False)
+            yield from (Reading(VOLTAGE, v, "V", f"{line}-N") for v, line in lines)
 
 
 def _lines(evse: Evse) -> tuple[str, ...]:
@@ -214,11 +230,17 @@ class Dialect(Protocol):
     def status_changed(self, bay: Bay, before: Status) -> list[Message]:
         """Return what a change of status makes worth saying."""
 
+    def ailing(self, bay: Bay, ailment: Ailment, *, is_there: bool) -> list[Message]:
+        """Return what is said when something goes wrong with an EVSE, or is right again."""
+
     def started(self, bay: Bay, transaction: Transaction, sample: Sample) -> Message:
         """Return the start of a transaction."""
 
     def metered(self, bay: Bay, sample: Sample, *, is_triggered: bool) -> Message:
         """Return the meter values of an EVSE."""
+
+    def warmth(self, bay: Bay, sample: Sample) -> list[Message]:
+        """Return what is said of temperatures beside the meter values."""
 
     def ended(self, bay: Bay, transaction: Transaction, sample: Sample, reason: str) -> Message:
         """Return the end of a transaction."""

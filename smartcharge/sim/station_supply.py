@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from smartcharge.clock import now_s
-from smartcharge.model import Evse, Wiring
+from smartcharge.model import Evse, Phases, Wiring
+from smartcharge.sim.ailments import SOUND, Ailment
 from smartcharge.sim.profile_store import Filter, ProfileStore
 from smartcharge.sim.profiles import Profile
 from smartcharge.sim.station_parts import Bay, Sample, StationOptions, Status
@@ -14,6 +15,8 @@ from smartcharge.sim.world import World
 
 DRAWS_W = 1.0
 """A car that takes less than this is not charging [W]."""
+DEAD_V = 3.0
+"""What a meter shows on a phase without voltage [V]."""
 
 
 class Supply:
@@ -53,6 +56,8 @@ class Supply:
             is_on = self.is_powered and bay.transaction is not None
             ordered_a = self.profiles.limit_a(bay.number, at_s) if is_on else 0.0
             offered_a = bay.evse.max_a if is_on and self.ignores_profile else ordered_a
+            if bay.ailment is not SOUND and self.is_powered:
+                offered_a = bay.ailment.offered_a(bay.evse, offered_a, self._world.offered_a(bay.evse.id))
             self._world.offer(bay.evse.id, offered_a, ordered_a=ordered_a)
             bay.on_change()
         self._timers.disarm("obey")
@@ -63,13 +68,16 @@ class Supply:
 
     def status(self, bay: Bay) -> Status:
         """Return what an EVSE is doing."""
+        if bay.ailment.is_faulted:
+            return Status.FAULTED
         if bay.transaction is None:
             if not bay.is_operative:
                 return Status.UNAVAILABLE
             if not self.has_car(bay):
                 return Status.AVAILABLE
             return Status.FINISHING if bay.has_finished else Status.PREPARING
-        offered_a = self._world.offered_a(bay.evse.id)
+        # A station with a welded contactor believes that it switched off.
+        offered_a = (self._world.ordered_by if bay.ailment.is_welded else self._world.offered_a)(bay.evse.id)
         if offered_a <= 0.0 or offered_a < bay.evse.min_a:
             return Status.SUSPENDED_EVSE
         return Status.CHARGING if self._world.power_w(bay.evse.id) > DRAWS_W else Status.SUSPENDED_EV
@@ -83,7 +91,7 @@ class Supply:
             self._timers.arm("obey", self._obey_s, self.apply)
 
 
-def measure(world: World, evse: Evse) -> Sample:
+def measure(world: World, evse: Evse, ailment: Ailment = SOUND) -> Sample:
     """Return what the meter of an EVSE shows now."""
     at_s = now_s()
     world.advance(at_s)
@@ -94,4 +102,12 @@ def measure(world: World, evse: Evse) -> Sample:
         power_w=world.power_w(evse.id) * (evse.efficiency if evse.wiring is Wiring.DC else 1.0),
         energy_wh=world.register_wh(evse.id),
         soc=None if car is None else car.soc(world.taken_wh(evse.id)),
+        voltage_v=voltages(evse, ailment),
+        outlet_c=ailment.outlet_c(max(world.evse_currents(evse.id))),
     )
+
+
+def voltages(evse: Evse, ailment: Ailment) -> Phases:
+    """Return the voltages on an EVSE's own lines [V]."""
+    volts = ailment.volts * evse.voltage_v
+    return Phases(*(DEAD_V if phase == ailment.dead_phase else volts for phase in range(3)))

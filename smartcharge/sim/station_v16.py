@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from smartcharge.clock import now_s
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time
+from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.profile_store import STATION, Filter
 from smartcharge.sim.profiles import Profile, Purpose, Unit
 from smartcharge.sim.station_link import Message
@@ -98,6 +99,10 @@ class Station16:
         """Return the new status."""
         return [_status(bay)]
 
+    def ailing(self, bay: Bay, ailment: Ailment, *, is_there: bool) -> list[Message]:
+        """Return the status, which carries the error: it replaces the last, and NoError ends it."""
+        return [_status(bay)] if ailment.code is not None else []
+
     def started(self, bay: Bay, transaction: Transaction, sample: Sample) -> Message:
         """Return a StartTransaction; its answer brings the number for all that follows."""
         payload = {
@@ -119,6 +124,7 @@ class Station16:
                 "measurand": reading.measurand,
                 "unit": reading.unit,
                 **({} if reading.phase is None else {"phase": reading.phase}),
+                **({} if reading.location is None else {"location": reading.location}),
                 **context,
             }
             for reading in readings(bay.evse, sample, self._station.measurands, by_phase=by_phase)
@@ -129,6 +135,10 @@ class Station16:
             _number(payload, bay.transaction)
         is_kept = bay.transaction is not None and not is_triggered
         return Message(action="MeterValues", payload=payload, is_kept=is_kept)
+
+    def warmth(self, bay: Bay, sample: Sample) -> list[Message]:
+        """Return nothing: 1.6 has a measurand for it."""
+        return []
 
     def ended(self, bay: Bay, transaction: Transaction, sample: Sample, reason: str) -> Message:
         """Return a StopTransaction."""
@@ -245,11 +255,14 @@ _WRITABLE: Mapping[str, Callable[[SimulatedStation, str], bool]] = {
 
 
 def _status(bay: Bay) -> Message:
+    ailment = bay.ailment
+    said = {"vendorId": ailment.vendor, "vendorErrorCode": ailment.vendor_code}
     payload = {
         "connectorId": bay.number,
-        "errorCode": "NoError",
+        "errorCode": ailment.code or "NoError",
         "status": bay.status.value,
         "timestamp": format_time(now_s()),
+        **{key: word for key, word in said.items() if word is not None and ailment.code is not None},
     }
     return Message(action="StatusNotification", payload=payload)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from smartcharge.clock import now_s
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time
+from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.profile_store import STATION, Filter
 from smartcharge.sim.profiles import Profile, Purpose
 from smartcharge.sim.station_link import Message
@@ -21,13 +22,15 @@ from smartcharge.sim.station_orders import (
     trigger,
     unit_asked,
 )
-from smartcharge.sim.station_parts import ENERGY, Bay, Sample, StartRequest, Status, Transaction, readings
+from smartcharge.sim.station_parts import ENERGY, TEMPERATURE, Bay, Sample, StartRequest, Status, Transaction, readings
 
 if TYPE_CHECKING:
     from smartcharge.sim.station import SimulatedStation
 
 Handler: TypeAlias = Callable[[Payload], Payload]
 
+DELTA_C = 5.0
+"""Change of a temperature that is told [C]."""
 MAX_ID_TOKEN = 36
 """Characters of an idToken."""
 _ACCEPTED = {"status": "Accepted"}
@@ -39,6 +42,7 @@ _CHARGING_STATES = {
 }
 _END_TRIGGERS = {
     "DeAuthorized": "Deauthorized",
+    "Other": "AbnormalCondition",
     "EVDisconnected": "EVDeparted",
     "ImmediateReset": "ResetCommand",
     "PowerLoss": "AbnormalCondition",
@@ -100,6 +104,18 @@ class Station201:
             messages.append(self._event("Updated", "ChargingStateChanged", bay, bay.transaction, at_s=now_s()))
         return messages
 
+    def ailing(self, bay: Bay, ailment: Ailment, *, is_there: bool) -> list[Message]:
+        """Return the NotifyEvent of the component, and the connector's status where that changed."""
+        if ailment.code is None:
+            return []
+        more: Payload = {} if is_there else {"cleared": True}
+        if ailment.vendor_code is not None:
+            more["techCode"] = ailment.vendor_code
+        message = self._notify(bay, ailment.component, ailment.variable, "true" if is_there else "false", **more)
+        if ailment.instance is not None:
+            message.payload["eventData"][0]["component"]["instance"] = ailment.instance
+        return [message]
+
     def started(self, bay: Bay, transaction: Transaction, sample: Sample) -> Message:
         """Return the TransactionEvent that starts a transaction."""
         trigger = "Authorized" if transaction.remote_start_id is None else "RemoteStart"
@@ -120,6 +136,27 @@ class Station201:
         message = self._event("Updated", "MeterValuePeriodic", bay, bay.transaction, at_s=sample.at_s)
         message.payload["meterValue"] = values
         return message
+
+    def warmth(self, bay: Bay, sample: Sample) -> list[Message]:
+        """Return a NotifyEvent once the connector is a few degrees warmer or colder: a monitor of type Delta."""
+        if sample.outlet_c is None or abs(sample.outlet_c - bay.told_c) < DELTA_C:
+            return []
+        bay.told_c = sample.outlet_c
+        return [self._notify(bay, "TemperatureSensor", "Temperature", f"{sample.outlet_c:.1f}")]
+
+    def _notify(self, bay: Bay, component: str, variable: str, value: str, **more: object) -> Message:
+        event: Payload = {
+            "eventId": round(now_s()) % 10**6,
+            "timestamp": format_time(now_s()),
+            "trigger": "Delta" if variable == "Temperature" else "Alerting",
+            "eventNotificationType": "HardWiredNotification",
+            "component": {"name": component, "evse": {"id": bay.number, "connectorId": bay.connector}},
+            "variable": {"name": variable},
+            "actualValue": value,
+            **more,
+        }
+        payload: Payload = {"generatedAt": format_time(now_s()), "seqNo": 0, "eventData": [event]}
+        return Message(action="NotifyEvent", payload=payload)
 
     def ended(self, bay: Bay, transaction: Transaction, sample: Sample, reason: str) -> Message:
         """Return the TransactionEvent that ends a transaction."""
@@ -154,6 +191,7 @@ class Station201:
                 "measurand": reading.measurand,
                 "unitOfMeasure": {"unit": reading.unit},
                 **({} if reading.phase is None else {"phase": reading.phase}),
+                **({} if reading.location is None else {"location": reading.location}),
             }
             for reading in readings(bay.evse, sample, measurands, by_phase=by_phase)
         ]
@@ -277,7 +315,9 @@ class Station201:
 _WRITABLE: Mapping[str, Callable[[SimulatedStation, str], bool]] = {
     "OCPPCommCtrlr.HeartbeatInterval": set_heartbeat,
     "SampledDataCtrlr.TxUpdatedInterval": set_meter_interval,
-    "SampledDataCtrlr.TxUpdatedMeasurands": set_measurands,
+    "SampledDataCtrlr.TxUpdatedMeasurands": lambda station, value: (
+        TEMPERATURE not in value and set_measurands(station, value)  # 2.x has no such measurand
+    ),
 }
 
 
@@ -300,7 +340,7 @@ def _value(value: str) -> Payload:
 
 
 def _occupancy(status: Status) -> str:
-    return status.value if status in (Status.AVAILABLE, Status.UNAVAILABLE) else "Occupied"
+    return status.value if status in (Status.AVAILABLE, Status.UNAVAILABLE, Status.FAULTED) else "Occupied"
 
 
 def _status(bay: Bay) -> Message:

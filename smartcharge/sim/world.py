@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smartcharge.clock import now_s as loop_now_s
-from smartcharge.model import CircuitId, Evse, EvseId, Phases, Site
+from smartcharge.model import CircuitId, Evse, EvseId, Phases, Site, Wiring
 from smartcharge.sim.cars import SNAP_S, Car
 from smartcharge.sim.wires import Floats, Wires
 
@@ -48,6 +48,8 @@ class _Bay:
     """The offer that the car follows; it lags behind."""
     follow_at_s: float = inf
     """When the car will follow the present offer; infinite while it does."""
+    dead_phase: int | None = None
+    """Own phase without voltage."""
     taken_wh: float = 0.0
     settled_s: float = 0.0
     register_wh: float = 0.0
@@ -58,7 +60,20 @@ class _Bay:
 
     @property
     def cap_w(self) -> float:
-        return 0.0 if self.car is None or self.is_asleep else self.car.cap_w(self.evse, self.followed_a)
+        if self.car is None or self.is_asleep:
+            return 0.0
+        return self.car.cap_w(self.evse, self.followed_a) * self.live_share
+
+    @property
+    def live_phases(self) -> int:
+        """How many phases the car draws from."""
+        phases = 0 if self.car is None else self.car.phases_at(self.evse)
+        return phases - (self.dead_phase is not None and self.dead_phase < phases)
+
+    @property
+    def live_share(self) -> float:
+        """Share of the car's phases that have a voltage."""
+        return 0.0 if self.car is None else self.live_phases / self.car.phases_at(self.evse)
 
     @property
     def is_full(self) -> bool:
@@ -110,12 +125,31 @@ class World:
         if bay.car is not None:
             raise ValueError(f"{evse} is taken")
         bay.car, bay.taken_wh, bay.settled_s, bay.is_asleep = car, 0.0, self.now_s, False
-        phases = car.phases_at(bay.evse)
-        self._per_amp[:, bay.index] = self.wires.per_amp[phases][:, bay.index]
-        self._ac_watts_per_amp[bay.index] = phases * bay.evse.voltage_v
+        self._wire(bay)
         bay.followed_a, bay.follow_at_s = 0.0, self.now_s + car.start_delay_s
         self._follow(bay)
         self._tell(bay)
+
+    def lose_phase(self, evse: EvseId, phase: int | None) -> None:
+        """Take the voltage from one own phase (0, 1, 2) of a three-phase EVSE, or give it back with None."""
+        bay = self._bays[evse]
+        self._settle(bay)
+        bay.dead_phase = phase if bay.evse.wiring is Wiring.THREE_PHASE else None
+        if bay.car is not None:
+            self._wire(bay)
+        self._redraw(bay)
+
+    def _wire(self, bay: _Bay) -> None:
+        """Work out what one ampere of the car there puts on each line."""
+        assert bay.car is not None
+        phases = bay.car.phases_at(bay.evse)
+        per_amp = self.wires.per_amp
+        column = per_amp[phases][:, bay.index].copy()
+        if bay.dead_phase is not None and bay.dead_phase < phases:
+            below = per_amp[bay.dead_phase][:, bay.index] if bay.dead_phase > 0 else 0.0
+            column -= per_amp[bay.dead_phase + 1][:, bay.index] - below
+        self._per_amp[:, bay.index] = column
+        self._ac_watts_per_amp[bay.index] = bay.live_phases * bay.evse.voltage_v
 
     def unplug(self, evse: EvseId) -> float:
         """Disconnect the car and return the energy it took [Wh]."""
@@ -189,6 +223,10 @@ class World:
         """Return what the station offers [A per phase]."""
         return self._bays[evse].offered_a
 
+    def ordered_by(self, evse: EvseId) -> float:
+        """Return what the station would offer if it obeyed [A per phase]."""
+        return self._bays[evse].ordered_a
+
     def line_currents(self, drawn_a: Floats, load_a: Floats) -> Floats:
         """Return the current on every line [A], shape (N, 3), if cars and loads drew this."""
         lines: Floats = np.abs(self._per_amp @ drawn_a + self.wires.load_per_amp @ load_a)
@@ -214,7 +252,7 @@ class World:
         bay = self._bays[evse]
         amps = self._drawn_by(bay)
         used = 0 if bay.car is None else bay.car.phases_at(bay.evse)
-        return Phases(*(amps if phase < used else 0.0 for phase in range(3)))
+        return Phases(*(amps if phase < used and phase != bay.dead_phase else 0.0 for phase in range(3)))
 
     def power_w(self, evse: EvseId) -> float:
         """Return the AC power an EVSE draws [W]."""
@@ -295,7 +333,7 @@ class World:
         bay.due_s = bay.follow_at_s
         if bay.car is not None and (cap_w := bay.cap_w) > 0.0:
             piece = bay.car.piece(cap_w, bay.taken_wh)
-            self._start_a[i] = min(bay.followed_a, piece.power_w / bay.car.watts_per_amp(bay.evse))
+            self._start_a[i] = min(bay.followed_a, piece.power_w / bay.car.watts_per_amp(bay.evse) / bay.live_share)
             self._decay_per_s[i] = piece.decay_per_s
             lasts_s = max(SNAP_S, piece.seconds(piece.end_wh - bay.taken_wh))
             bay.due_s = min(bay.due_s, self.now_s + lasts_s)

@@ -12,7 +12,7 @@ import numpy as np
 from smartcharge.control import invariants
 from smartcharge.control.allocation import allocate
 from smartcharge.control.evse import OVER_LIMIT
-from smartcharge.control.health import derived_faults
+from smartcharge.control.health.upkeep import UPKEEP
 from smartcharge.control.limits import Limits, effective_limits
 from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import plan_of, question
@@ -83,8 +83,9 @@ class World:
             return
         if self.plan is not None and self.now_s - self.plan.made_at_s > self.timing.slow_s:
             self.plan = self.make_plan(self.state, self.now_s)
-        for fault in list(derived_faults(self.state, self.now_s)):
-            self.emit(fault)
+        for upkeep in UPKEEP:
+            for fact in list(upkeep(self.state, self.now_s)):
+                self.emit(fact)
         limits = effective_limits(self.state, self.now_s)
         decision = allocate(self.state, limits, self.plan, self.now_s)
         self.check_decision(limits, decision)

@@ -1,19 +1,17 @@
-"""Stations that are caught, meters that freeze, faults that derate (I6: down at once, up slowly)."""
+"""Stations that are caught, meters that freeze."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 
 from smartcharge.control.allocation import allocate
 from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
-from smartcharge.control.health import derived_faults
 from smartcharge.control.limits import effective_limits
+from smartcharge.control.profiles import changes
 from smartcharge.control.state import State
-from smartcharge.events import FaultCleared, FaultRaised, Metered, Unplugged
+from smartcharge.events import Metered, ProfileKind, Unplugged
 from smartcharge.model import EvseId, Phases, Vehicle, Wiring
-from tests.builders import NOON_S, charging, fold, plan, ready, row_of, told
+from tests.builders import NOON_S, accepted, charging, fold, kept, plan, ready, row_of, told
 
 A, B = EvseId("a/1"), EvseId("b/1")
 TWO = row_of(2, 48.0)
@@ -28,7 +26,7 @@ def judged(state: State, *events: Metered) -> State:
     """The state after events, each followed by the faults that it proves."""
     for event in events:
         state = fold(state, event)
-        state = fold(state, list(derived_faults(state, event.at_s)))
+        state = kept(state, event.at_s)
     return state
 
 
@@ -64,12 +62,18 @@ class TestOverLimit:
         assert caught.reserved_a(A, NOON_S + 8.0) == 32.0
         assert fold(caught, reading(40.0, NOON_S + 8.0)).reserved_a(A, NOON_S + 8.0) == 40.0
 
-    def test_it_is_told_to_stop_and_the_others_make_room(self, caught: State) -> None:
-        now_s = NOON_S + 8.0
-        decision = allocate(caught, effective_limits(caught, now_s), plan(now_s, a=16.0, b=32.0), now_s)
-        assert decision.setpoints[A].limit_a == 0.0
-        assert decision.setpoints[A].reason.startswith("stopped: draws 20.0 A")
-        assert decision.setpoints[B].limit_a == pytest.approx(16.0)
+    def test_it_is_told_again_then_less_then_to_stop_and_the_others_make_room(self, caught: State) -> None:
+        told_a, state = [], caught
+        for minute in range(4):
+            now_s = NOON_S + 8.0 + 60.0 * minute
+            decision = allocate(state, effective_limits(state, now_s), plan(NOON_S, a=16.0, b=32.0), now_s)
+            sent = [c for c in changes(state, decision, now_s) if c.evse == A and c.kind is ProfileKind.TRANSACTION]
+            told_a += [c.limit_a for c in sent]
+            assert decision.setpoints[B].limit_a == pytest.approx(16.0), "its maximum stays reserved"
+            state = fold(state, *((c, accepted(c, now_s)) for c in sent))
+            state = judged(state, reading(20.0, now_s + 50.0))
+        assert told_a == [16.0, 6.0, 0.0], "and no more than that"
+        assert effective_limits(state, NOON_S).caps[A].source.startswith("stopped: draws over its limit (draws 20.0 A")
 
     def test_clears_after_it_was_seen_to_obey_long_enough(self, caught: State) -> None:
         stopped = fold(caught, told("a/1", 0.0, NOON_S + 8.0, command_id=11))
@@ -111,36 +115,3 @@ class TestFrozenMeter:
     def test_does_not_stop_the_car(self, state: State) -> None:
         state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))
         assert effective_limits(state, NOON_S + 400.0).caps[A].limit_a == 32.0
-
-
-class TestDerating:
-    @pytest.mark.parametrize(
-        ("codes", "limit_a", "source"),
-        [
-            (["HighTemperature"], 16.0, "derated to half: HighTemperature"),
-            (["HighTemperature", "GroundFailure"], 0.0, "stopped: GroundFailure"),
-            (["WeakSignal"], 32.0, "its own maximum"),
-        ],
-    )
-    def test_faults_combine_by_minimum(self, state: State, codes: list[str], limit_a: float, source: str) -> None:
-        state = fold(state, [FaultRaised(at_s=NOON_S, evse=A, code=code) for code in codes])
-        cap = effective_limits(state, NOON_S).caps[A]
-        assert (cap.limit_a, cap.source) == (limit_a, source)
-
-    def test_holds_from_the_next_cycle_on_and_within_the_deadband(self, state: State) -> None:
-        fault = FaultRaised(at_s=NOON_S, evse=B, code="HighTemperature")
-        hot = fold(state, fault, told("b/1", 16.3, NOON_S, command_id=11))
-        decision = allocate(hot, effective_limits(hot, NOON_S + 5.0), plan(a=16.0, b=32.0), NOON_S + 5.0)
-        assert decision.setpoints[B].limit_a == 16.0
-        assert decision.setpoints[B].reason == "derated to half: HighTemperature"
-
-    def test_half_of_little_is_nothing(self) -> None:
-        one = row_of(1)
-        small = tuple(replace(s, evses=tuple(replace(e, max_a=10.0) for e in s.evses)) for s in one.stations)
-        state = fold(replace(one, stations=small), FaultRaised(at_s=NOON_S, evse=A, code="HighTemperature"))
-        assert effective_limits(state, NOON_S).caps[A].limit_a == 0.0
-
-    def test_ends_with_its_fault(self, state: State) -> None:
-        hot = fold(state, FaultRaised(at_s=NOON_S, evse=A, code="HighTemperature"))
-        cool = fold(hot, FaultCleared(at_s=NOON_S + 60.0, evse=A, code="HighTemperature"))
-        assert effective_limits(cool, NOON_S + 60.0).caps[A].limit_a == 32.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from smartcharge.control.evse import drawn_a
 from smartcharge.control.planning import remaining_wh
 from smartcharge.control.prediction import History
-from smartcharge.control.sessions import drawn_a
 from smartcharge.control.state import State
 from smartcharge.events import (
     Charging,

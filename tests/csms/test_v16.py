@@ -37,6 +37,7 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
+from smartcharge.faults import Effect
 from smartcharge.model import Form, Wiring
 from tests.csms.ocpp_peers import AC, AC2, DC, EPOCH_S, Numbers, configuration, evse, memory
 
@@ -113,9 +114,14 @@ class TestStatusNotification:
 
     def test_a_fault_is_raised_replaced_and_cleared(self) -> None:
         end = dialect()
-        raised = FaultRaised(at_s=EPOCH_S, evse=AC, code="GroundFailure", detail="wet: 17")
+        raised = FaultRaised(
+            at_s=EPOCH_S, evse=AC, code="GroundFailure", detail="wet", vendor="x", vendor_code="17",
+            effect=Effect.FAULTED,
+        )  # fmt: skip
         assert events(
-            end, "StatusNotification", status("Faulted", "GroundFailure", info="wet", vendorErrorCode="17")
+            end,
+            "StatusNotification",
+            status("Faulted", "GroundFailure", info="wet", vendorId="x", vendorErrorCode="17"),
         ) == (raised,)
         second = events(end, "StatusNotification", status("Faulted", "OverVoltage"))
         assert [type(e) for e in second] == [FaultCleared, FaultRaised]
@@ -124,7 +130,7 @@ class TestStatusNotification:
 
     def test_an_error_code_without_faulted_is_a_warning(self) -> None:
         found = events(dialect(), "StatusNotification", status("Charging", "HighTemperature"))
-        assert found[-1] == FaultRaised(at_s=EPOCH_S, evse=AC, code="HighTemperature", detail="warning")
+        assert found[-1] == FaultRaised(at_s=EPOCH_S, evse=AC, code="HighTemperature", effect=Effect.WARNING)
 
     def test_faulted_without_a_code_is_a_fault_all_the_same(self) -> None:
         (fault,) = events(dialect(), "StatusNotification", status("Faulted"))

@@ -41,7 +41,9 @@ def violation(after_s: float = 3600.0, lasts_s: float = 60.0, **changes: Any) ->
 def detection(after_s: float, detected_s: float | None = 30.0, kind: str = "station-silent") -> Detection:
     at_s = START_S + after_s
     seen_s = None if detected_s is None else at_s + detected_s
-    return Detection(kind=kind, target="n0", planted_s=at_s, detected_s=seen_s, evidence="Unanswered")
+    return Detection(
+        kind=kind, target="n0", planted_s=at_s, until_s=at_s + 600.0, detected_s=seen_s, evidence="Unanswered"
+    )
 
 
 def result(policy: str = "optimal", **changes: Any) -> Result:

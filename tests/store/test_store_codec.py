@@ -41,7 +41,8 @@ class TestWhatIsWrittenIsRead:
         kind, body = encode(METERED)
         assert kind == "Metered"
         assert json.loads(body) == {
-            "at_s": 1.5, "evse": "A", "current_a": [1.0, 2.0, 3.0], "power_w": 690.0, "energy_wh": None, "soc": None
+            "at_s": 1.5, "evse": "A", "current_a": [1.0, 2.0, 3.0], "power_w": 690.0, "energy_wh": None, "soc": None,
+            "voltage_v": None, "body_c": None, "outlet_c": None,
         }  # fmt: skip
 
     @pytest.mark.parametrize("name", ["Ladesäule", "\ud800", "a\0b", '"', "充电"])

@@ -1,0 +1,119 @@
+"""Hardware that fails on purpose: what is wrong, for how long, who repairs it, and whether it was found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from smartcharge.clock import now_s
+from smartcharge.control.health.vocabulary import cause_of
+from smartcharge.events import FaultOrder, FaultRaised
+from smartcharge.faults import Cause, DeratingStage, OrderKind
+from smartcharge.model import Evse, EvseId, StationId, Wiring
+from smartcharge.sim.ailments import AILMENTS, CAUSES, SOUND, VENDOR, Ailment
+from smartcharge.sim.scenario import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from smartcharge.sim import faults
+
+LOOKS_S: Final = 60.0
+"""How often overloaded hardware is looked at [s]."""
+TECHNICIAN: Final = "simulated technician"
+_DC: Final = frozenset({FaultKind.MODULES_LOST, FaultKind.DC_SUPPLY})
+
+
+def targets(fault: Fault, stage: faults.Stage) -> tuple[EvseId, ...]:
+    """Return the EVSEs that are to fail: those of the named station, or of those whose cars draw the most now."""
+    suits = [evse for evse in stage.site.evses if _suits(fault.kind, evse)]
+    if fault.target is not None:
+        return tuple(evse.id for evse in suits if evse.station == fault.target)
+    suits.sort(key=lambda evse: -stage.world.power_w(evse.id))
+    stations: list[StationId] = list(dict.fromkeys(evse.station for evse in suits))[: fault.count]
+    return tuple(evse.id for evse in suits if evse.station in stations)
+
+
+def _suits(kind: FaultKind, evse: Evse) -> bool:
+    if kind in _DC:
+        return evse.wiring is Wiring.DC
+    if kind in (FaultKind.UNDER_VOLTAGE, FaultKind.OVER_VOLTAGE):
+        return evse.wiring is not Wiring.DC
+    return evse.wiring is Wiring.THREE_PHASE if kind is FaultKind.PHASE_LOST else True
+
+
+async def suffer(fault: Fault, evses: Sequence[EvseId], stage: faults.Stage) -> None:
+    """Let hardware be ill for as long as a fault lasts, then repair it; whoever repaired it opens its latch."""
+    ailment = AILMENTS[fault.kind]
+    for evse in evses:
+        stage.fleet.set_ailment(evse, ailment)
+        if ailment.is_welded:
+            stage.watcher.misbehaves(evse)
+    async with asyncio.TaskGroup() as group:
+        for evse in evses:
+            group.create_task(_bear(ailment, evse, fault.duration_s, stage), name=f"{fault.kind.value} {evse}")
+    stage.world.advance(now_s())
+    for evse in evses:
+        stage.fleet.set_ailment(evse, SOUND)
+        stage.watcher.behaves(evse)
+    if fault.released:
+        await asyncio.sleep(3 * stage.site.timing.meter_interval_s)  # until the meters show that it is over
+        for evse in evses:
+            _release(CAUSES[fault.kind], evse, stage)
+
+
+async def _bear(ailment: Ailment, evse: EvseId, duration_s: float, stage: faults.Stage) -> None:
+    """Let time pass; hardware that bears more than it can for too long switches itself off until it is repaired."""
+    if ailment.safe_share is None:
+        await asyncio.sleep(duration_s)
+        return
+    max_a = next(one.max_a for one in stage.site.evses if one.id == evse)
+    over_s, until_s = 0.0, now_s() + duration_s
+    while now_s() < until_s - 1e-3:
+        await asyncio.sleep(min(LOOKS_S, until_s - now_s()))
+        stage.world.advance(now_s())
+        drawn_a = max(stage.world.evse_currents(evse))
+        over_s = over_s + LOOKS_S if drawn_a > ailment.safe_share * max_a + 0.1 else 0.0
+        if over_s >= ailment.trip_s:
+            stage.fleet.set_ailment(evse, ailment.tripped())
+            await asyncio.sleep(until_s - now_s())
+
+
+def _release(cause: Cause, evse: EvseId, stage: faults.Stage) -> None:
+    """Open what latched: the repair is done, and the EVSE has to prove itself."""
+    state = None if stage.plant.controller is None else stage.plant.controller.state
+    known = None if state is None else state.evses[evse].health.deratings.get(cause)
+    if known is not None and known.said.stage is DeratingStage.LATCHED:
+        order = FaultOrder(
+            at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired"
+        )
+        stage.wire.say(order)
+
+
+def found(kind: FaultKind, evses: Iterable[EvseId], facts: Sequence[object], stage: faults.Stage) -> FaultRaised | None:
+    """Return the first fault of the kind's cause that the controller wrote down of any of the EVSEs."""
+    names = set(evses)
+    for fact in facts:
+        if isinstance(fact, FaultRaised) and fact.evse in names:
+            cause = cause_of(fact, stage.site.vendor_codes, VENDOR)
+            if cause is CAUSES[kind] or (cause is Cause.UNKNOWN and AILMENTS[kind].safe_share is not None):
+                return fact
+    return None
+
+
+def why_missed(fault: Fault, evses: Sequence[EvseId], planted_s: float, stage: faults.Stage) -> str:
+    """Return why a fault could not be found, as far as the truth of the world tells."""
+    until_s = planted_s + fault.duration_s
+    visits = [v for v in stage.visits if v.evse in evses and v.arrive_s < until_s and v.depart_s > planted_s]
+    if not visits:
+        return "no car was there: nothing is measured and nothing is tried"
+    match fault.kind:
+        case FaultKind.DRAWS_UNDER | FaultKind.SESSIONS_FAIL if len({v.session_id for v in visits}) < 3:
+            return f"only {len(visits)} car(s) came: less than three different ones prove nothing"
+        case FaultKind.DRAWS_UNDER:
+            return "the cars were never offered more than it delivers, or nobody knew what they can take"
+        case FaultKind.CONNECTOR_HOT:
+            return "it never carried enough to get hot"
+        case FaultKind.CONTACTOR_STUCK:
+            return "nobody was told to stop while it was stuck"
+        case _:
+            return "nothing flowed that would have shown it"
