@@ -14,6 +14,7 @@ from smartcharge.cli.check import check
 from smartcharge.cli.compatibility import app as compatibility
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
+from smartcharge.cli.faults import faults, order
 from smartcharge.cli.firmware import app as firmware
 from smartcharge.cli.limits import limits
 from smartcharge.cli.network import network
@@ -74,6 +75,8 @@ app.add_typer(work, name="work")
 app.add_typer(compatibility, name="compatibility")
 app.add_typer(firmware, name="firmware")
 app.command()(demo)
+app.command()(faults)
+app.command()(order)
 app.command()(secret)
 
 

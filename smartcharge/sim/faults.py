@@ -10,7 +10,7 @@ from smartcharge.clock import now_s
 from smartcharge.events import FaultOrder, FaultRaised, StationOffline
 from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, StationId
 from smartcharge.sim import hardware
-from smartcharge.sim.ailments import AILMENTS
+from smartcharge.sim.ailments import AILMENTS, CAUSES
 from smartcharge.sim.broker import Broker
 from smartcharge.sim.devices import OPERATOR, GridOperator, Meters, Wire
 from smartcharge.sim.fleet import Fleet
@@ -157,6 +157,8 @@ async def _hardware(fault: Fault, stage: Stage) -> None:
             detected_s=None if fact is None else fact.at_s, evidence=words,
         )
     )  # fmt: skip
+    if fault.released:
+        await hardware.release(CAUSES[fault.kind], evses, stage)
 
 
 def _target(fault: Fault, stage: Stage) -> str:

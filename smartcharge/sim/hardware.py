@@ -17,6 +17,8 @@ from smartcharge.sim.scenario import Fault, FaultKind
 if TYPE_CHECKING:
     from smartcharge.sim import faults
 
+RETRY_S: Final = 600.0
+"""How long somebody waits before he tries again to open a latch [s]."""
 LOOKS_S: Final = 60.0
 """How often overloaded hardware is looked at [s]."""
 TECHNICIAN: Final = "simulated technician"
@@ -55,10 +57,23 @@ async def suffer(fault: Fault, evses: Sequence[EvseId], stage: faults.Stage) -> 
     for evse in evses:
         stage.fleet.set_ailment(evse, SOUND)
         stage.watcher.behaves(evse)
-    if fault.released:
-        await asyncio.sleep(3 * stage.site.timing.meter_interval_s)  # until the meters show that it is over
-        for evse in evses:
-            _release(CAUSES[fault.kind], evse, stage)
+
+
+async def release(cause: Cause, evses: Sequence[EvseId], stage: faults.Stage) -> None:
+    """Open what latched once the repair is done; it is tried again until the controller sees that the fault is gone."""
+    while latched := [evse for evse in evses if _is_latched(cause, evse, stage)]:
+        for evse in latched:
+            order = FaultOrder(
+                at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired"
+            )
+            stage.wire.say(order)
+        await asyncio.sleep(RETRY_S)
+
+
+def _is_latched(cause: Cause, evse: EvseId, stage: faults.Stage) -> bool:
+    state = None if stage.plant.controller is None else stage.plant.controller.state
+    known = None if state is None else state.evses[evse].health.deratings.get(cause)
+    return known is not None and known.said.stage is DeratingStage.LATCHED
 
 
 async def _bear(ailment: Ailment, evse: EvseId, duration_s: float, stage: faults.Stage) -> None:
@@ -76,17 +91,6 @@ async def _bear(ailment: Ailment, evse: EvseId, duration_s: float, stage: faults
         if over_s >= ailment.trip_s:
             stage.fleet.set_ailment(evse, ailment.tripped())
             await asyncio.sleep(until_s - now_s())
-
-
-def _release(cause: Cause, evse: EvseId, stage: faults.Stage) -> None:
-    """Open what latched: the repair is done, and the EVSE has to prove itself."""
-    state = None if stage.plant.controller is None else stage.plant.controller.state
-    known = None if state is None else state.evses[evse].health.deratings.get(cause)
-    if known is not None and known.said.stage is DeratingStage.LATCHED:
-        order = FaultOrder(
-            at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired"
-        )
-        stage.wire.say(order)
 
 
 def found(kind: FaultKind, evses: Iterable[EvseId], facts: Sequence[object], stage: faults.Stage) -> FaultRaised | None:

@@ -145,11 +145,11 @@ class SimulatedStation:
         self._world.advance(now_s())
         before, bay.ailment = bay.ailment, ailment
         self._world.lose_phase(evse, ailment.dead_phase)
-        if self.supply.is_powered and before.code is not None and before.code != ailment.code:
-            self._post(self._dialect.ailing(bay, before, is_there=False))
         if self.supply.is_powered and ailment.code is not None:
             self._post(self._dialect.ailing(bay, ailment, is_there=True))
         self.supply.apply()
+        if self.supply.is_powered and before.code is not None and before.code != ailment.code:
+            self._post(self._dialect.ailing(bay, before, is_there=False))
         if ailment.ends_sessions_s is not None and bay.transaction is not None:
             self._arm_failure(bay)
 

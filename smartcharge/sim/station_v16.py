@@ -101,7 +101,10 @@ class Station16:
 
     def ailing(self, bay: Bay, ailment: Ailment, *, is_there: bool) -> list[Message]:
         """Return the status, which carries the error: it replaces the last, and NoError ends it."""
-        return [_status(bay)] if ailment.code is not None else []
+        if ailment.code is None:
+            return []
+        bay.status = self._station.supply.status(bay)
+        return [_status(bay)]
 
     def started(self, bay: Bay, transaction: Transaction, sample: Sample) -> Message:
         """Return a StartTransaction; its answer brings the number for all that follows."""

@@ -26,6 +26,8 @@ Faults: TypeAlias = Mapping[Cause, Sequence[FaultRaised]]
 _ROUNDING_A = 1e-6
 BARE: Final = frozenset({"Faulted"})
 """Codes that say that an EVSE delivers nothing, and not why."""
+BARE_S: Final = 5.0
+"""How long the reason of such a word is waited for [s]: what delivers nothing needs no haste."""
 UNSTATED_MODULES = 2
 """Modules a DC EVSE is taken to have where the site file does not say: the fewest of which one can be lost."""
 
@@ -80,7 +82,8 @@ def next_s(evse: EvseState) -> Iterator[float]:
             case _:
                 pass
     yield from evse.health.muted.values()
-    yield from (fault.at_s + RULES[Cause.MODULES_LOST].delay_s for fault in evse.faults.values())
+    for fault in evse.faults.values():
+        yield fault.at_s + (BARE_S if fault.code in BARE else RULES[Cause.MODULES_LOST].delay_s)
 
 
 def repeats(evse: EvseState, cause: Cause, now_s: float) -> int:
@@ -134,7 +137,8 @@ class _Case:
         return self._deeper(known)
 
     def _begin(self, known: Derating | None) -> Derated | None:
-        if self.now_s < max(fault.at_s for fault in self.faults) + self.rule.delay_s:
+        delay_s = BARE_S if all(fault.code in BARE for fault in self.faults) else self.rule.delay_s
+        if self.now_s < max(fault.at_s for fault in self.faults) + delay_s:
             return None
         return self._on_probation() if known is None and self.rule.is_on_trial else self._to(self._first_a(known))
 
