@@ -242,6 +242,8 @@ class SourceHeard(Happening):
     source: str
     skew_s: float | None = None
     """How far its clock is ahead of ours [s]; None where it does not tell."""
+    until_s: float | None = None
+    """Until when it wants to count as there (OSCP ``offline_mode_at``); None goes by the site file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from smartcharge.cli.log import Narrator
@@ -13,6 +13,7 @@ from smartcharge.controller import Controller
 from smartcharge.csms.server import Csms, Options
 from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.openadr.ven import OpenAdrRoom
+from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.foreman import Foreman
 from smartcharge.maintenance.plans import read_plans
@@ -25,6 +26,7 @@ from smartcharge.ports import Charger, Observer, Source
 from smartcharge.store import Store, open_store
 
 Say = Callable[[str], None]
+_Operator = OpenAdrRoom | OscpRoom | HttpRoom
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,8 +41,11 @@ async def serve(settings: Settings, say: Say) -> None:
         await _require_port(settings.ocpp)
     async with open_store(settings.store.url, 86400.0 * settings.store.keep_days) as store, _asked_to_stop() as stopped:
         csms = _csms(settings, store) if is_ocpp else None
-        http = None if settings.http is None else HttpRoom(settings.site, settings.http)
-        controller = _controller(settings, store, csms, http)
+        oscp = [OscpRoom(settings.site, each) for each in settings.oscp]
+        http = None if settings.http is None else HttpRoom(settings.site, settings.http, [room.router for room in oscp])
+        operators: list[_Operator] = [*oscp, *(OpenAdrRoom(settings.site, each) for each in settings.openadr)]
+        operators += [] if http is None else [http]
+        controller = _controller(settings, store, csms, operators)
         running = asyncio.create_task(controller.run(), name="controller")
         try:
             if csms is not None:
@@ -64,7 +69,7 @@ def _csms(settings: Settings, store: Store) -> Csms:
     return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 
 
-def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpRoom | None) -> Controller:
+def _controller(settings: Settings, store: Store, csms: Csms | None, operators: Sequence[_Operator]) -> Controller:
     sources: list[Source] = []
     chargers: list[Charger] = []
     observers: list[Observer] = [Narrator()]
@@ -74,10 +79,8 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, http: HttpR
         room = MqttRoom(settings.site, settings.mqtt)
         chargers.append(room)
         observers.append(room)
-    rooms: list[OpenAdrRoom | HttpRoom] = [OpenAdrRoom(settings.site, openadr) for openadr in settings.openadr]
-    rooms += [] if http is None else [http]
-    sources += rooms
-    observers += rooms
+    sources += operators
+    observers += operators
     controller = Controller(
         settings.site,
         journal=store.journal,
@@ -114,6 +117,8 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
         say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
     for openadr in settings.openadr:
         say(f"openadr: {openadr.url}")
+    for oscp in settings.oscp:
+        say(f"oscp: {oscp.url}")
     if settings.http is not None:
         say(f"http: {_address(settings.http)}")
 

@@ -17,15 +17,24 @@ from smartcharge.config.keys import (
     MqttKeys,
     OcppKeys,
     OpenAdrKeys,
+    OscpKeys,
     SiteFile,
     StationKeys,
 )
 from smartcharge.config.operators import operators
-from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret, webhook_token
+from smartcharge.config.secrets import (
+    grid_token,
+    mqtt_password,
+    openadr_secret,
+    oscp_token,
+    station_secret,
+    webhook_token,
+)
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
     Charging,
@@ -68,6 +77,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
         ),
         http=None if file.http is None else _http(file.http, file.grid, folder),
         openadr=tuple(_openadr(o.id, o.openadr, folder) for o in file.grid if o.openadr is not None),
+        oscp=tuple(_oscp(o.id, o.oscp, folder) for o in file.grid if o.oscp is not None),
     )
 
 
@@ -223,6 +233,12 @@ def _openadr(operator: str, keys: OpenAdrKeys, folder: Path) -> OpenAdrSettings:
         targets=tuple(keys.targets),
         simple_w=tuple(keys.simple_w),
     )
+
+
+def _oscp(operator: str, keys: OscpKeys, folder: Path) -> OscpSettings:
+    plain = keys.model_dump(exclude={"token_file", "tls_ca"})
+    token, tls_ca = oscp_token(keys, folder), _file(keys.tls_ca, folder)
+    return OscpSettings(**plain, operator=operator, token=token, tls_ca=tls_ca)
 
 
 def _file(name: str | None, folder: Path) -> Path | None:

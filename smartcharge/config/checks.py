@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, OpenAdrKeys, StationKeys
-from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, station_secret
+from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
+from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, oscp_token, station_secret
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.errors import ConfigError
 
@@ -155,24 +155,35 @@ def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
         yield Fault(f"{path}.token_file", f"is not used with protocol {operator.protocol}")
     elif over_http and not draft.has_http:
         yield Fault(f"{path}.protocol", f"is {operator.protocol} over HTTP, but the file has no [http]")
-    if (operator.openadr is None) == (operator.protocol == "openadr"):
-        wrong = "is missing" if operator.openadr is None else f"is not used with protocol {operator.protocol}"
-        yield Fault(f"{path}.openadr", wrong)
-    if operator.openadr is not None:
-        yield from _openadr(f"{path}.openadr", operator.openadr, operator.heartbeat_s)
     if operator.protocol == "http" and operator.token_file is None:
         yield Fault(f"{path}.token_file", "is missing: protocol http needs it")
     if operator.protocol in OVER_MQTT and not over_http and not draft.has_mqtt:
         yield Fault(f"{path}.protocol", f"is {operator.protocol}, but the file has no [mqtt]")
+    yield from _server(path, operator, draft)
 
 
-def _openadr(path: str, keys: OpenAdrKeys, heartbeat_s: float) -> Iterator[Fault]:
-    for key in ("url", "token_url"):
-        url = getattr(keys, key)
+def _server(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
+    """Yield what is wrong with the table of an operator that runs a server of its own."""
+    openadr, oscp = operator.openadr, operator.oscp
+    for name, table in (("openadr", openadr), ("oscp", oscp)):
+        if (table is None) == (operator.protocol == name):
+            wrong = "is missing" if table is None else f"is not used with protocol {operator.protocol}"
+            yield Fault(f"{path}.{name}", wrong)
+    if openadr is not None:
+        yield from _encrypted(f"{path}.openadr", url=openadr.url, token_url=openadr.token_url)
+        if openadr.poll_s >= operator.heartbeat_s:
+            reason = f"{openadr.poll_s:g} s must be below heartbeat_s, {operator.heartbeat_s:g} s"
+            yield Fault(f"{path}.openadr.poll_s", reason)
+    if oscp is not None:
+        yield from _encrypted(f"{path}.oscp", url=oscp.url, our_url=oscp.our_url)
+        if not draft.has_http:
+            yield Fault(f"{path}.protocol", "is oscp, but the file has no [http] for the provider to call")
+
+
+def _encrypted(path: str, **urls: str | None) -> Iterator[Fault]:
+    for key, url in urls.items():
         if url is not None and not url.startswith("https://") and urlsplit(url).hostname not in _HERE:
             yield Fault(f"{path}.{key}", "must begin with https://: secrets would be sent in the clear")
-    if keys.poll_s >= heartbeat_s:
-        yield Fault(f"{path}.poll_s", f"{keys.poll_s:g} s must be below heartbeat_s, {heartbeat_s:g} s")
 
 
 def _http(http: HttpKeys, folder: Path) -> Iterator[Fault]:
@@ -235,6 +246,8 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
         if operator.openadr is not None:
             path = f"grid[{i}].openadr.secret_file"
             yield from _readable(path, partial(openadr_secret, operator.openadr, folder))
+        if operator.oscp is not None:
+            yield from _readable(f"grid[{i}].oscp.token_file", partial(oscp_token, operator.oscp, folder))
     for i, station in draft.stations.items():
         for name in station.ids:
             yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))

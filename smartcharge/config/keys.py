@@ -131,15 +131,34 @@ class OpenAdrKeys(Keys):
     """Name of this client in reports."""
 
 
+class OscpKeys(Keys):
+    """An OSCP 2.0 capacity provider; the site is a flexibility provider and needs `[http]` to be reached."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*[^\s/])?$")]
+    """Its base URL, e.g. `https://cp.example/oscp/cp/2.0`; without TLS only on this machine."""
+    our_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*[^\s/])?$")]
+    """Base URL of our own HTTP server as the provider sees it, e.g. `https://site.example`."""
+    token_file: str
+    """File that holds the token agreed on for the first registration, relative to the site file."""
+    group_id: str
+    """The group of its capacity that this site is."""
+    tls_ca: str | None = None
+    """PEM file of the authority that signed its certificate; none trusts those of the system."""
+    heartbeat_s: Positive = 60.0
+    """Period at which it is asked to send heartbeats."""
+
+
 class GridKeys(Keys):
     """A grid operator that must be heard: until it is, and when it is lost, its failsafe value holds (EEBUS LPC)."""
 
     id: Id
     """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
-    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr"]
-    """How it speaks: limits over MQTT or HTTP, EEBUS LPC over either, a contact that closes (MQTT), or OpenADR 3."""
+    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr", "oscp"]
+    """Limits over MQTT or HTTP, EEBUS LPC over either, a contact that closes (MQTT), OpenADR 3, or OSCP 2.0."""
     openadr: OpenAdrKeys | None = None
     """Its server; for `openadr`."""
+    oscp: OscpKeys | None = None
+    """The capacity provider; for `oscp`."""
     token_file: str | None = None
     """File that holds its token at the HTTP server, relative to the site file; for `http`, and `lpc` over HTTP."""
     circuit: Id | None = None

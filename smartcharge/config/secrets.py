@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OpenAdrKeys, StationKeys
+from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OpenAdrKeys, OscpKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
@@ -49,6 +49,11 @@ def grid_token(keys: GridKeys, folder: Path) -> str | None:
 def openadr_secret(keys: OpenAdrKeys, folder: Path) -> str:
     """Return the secret at an OpenADR server; raises ConfigError if it cannot be had."""
     return _read(folder / keys.secret_file)
+
+
+def oscp_token(keys: OscpKeys, folder: Path) -> str:
+    """Return the token for the first registration at a capacity provider; raises ConfigError if it cannot be had."""
+    return _read(folder / keys.token_file)
 
 
 def _read(path: Path) -> str:

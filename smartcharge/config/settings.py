@@ -7,6 +7,7 @@ from pathlib import Path
 
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Site
 from smartcharge.mqtt.settings import MqttSettings
@@ -44,3 +45,4 @@ class Settings:
     http: HttpSettings | None = None
     """None where the file has no ``[http]``: there is no server."""
     openadr: tuple[OpenAdrSettings, ...] = ()
+    oscp: tuple[OscpSettings, ...] = ()

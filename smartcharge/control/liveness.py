@@ -69,6 +69,8 @@ class SourceState:
     """When it came to that; None from the beginning."""
     heard_s: float | None = None
     """The last heartbeat."""
+    there_until_s: float | None = None
+    """Until when the last heartbeat keeps it there."""
     returned_s: float | None = None
     """The first heartbeat of those that came without a gap up to the last."""
     written_s: float | None = None
@@ -131,10 +133,11 @@ def at(known: SourceState, at_s: float) -> SourceState:
 def heard(known: SourceState, event: SourceHeard) -> SourceState:
     """Return a source after a heartbeat."""
     known = at(known, event.at_s)
-    is_back = known.heard_s is None or event.at_s - known.heard_s > _heartbeat_s(known)
+    is_back = known.there_until_s is None or event.at_s > known.there_until_s
     known = replace(
         known,
         heard_s=event.at_s,
+        there_until_s=event.at_s + _heartbeat_s(known) if event.until_s is None else event.until_s,
         returned_s=event.at_s if is_back else known.returned_s,
         skew_s=known.skew_s if event.skew_s is None else event.skew_s,
     )
@@ -195,7 +198,14 @@ def restarted(known: SourceState, event: ControllerStarted) -> SourceState:
         return known
     known = at(known, event.at_s)
     return replace(
-        known, liveness=Liveness.INIT, since_s=event.at_s, heard_s=None, returned_s=None, written_s=None, skew_s=0.0
+        known,
+        liveness=Liveness.INIT,
+        since_s=event.at_s,
+        heard_s=None,
+        there_until_s=None,
+        returned_s=None,
+        written_s=None,
+        skew_s=0.0,
     )
 
 
@@ -272,7 +282,7 @@ def _is_proven(known: SourceState, at_s: float) -> bool:
         return False
     if known.source.heartbeat_s is None:
         return True
-    if known.heard_s is None or known.returned_s is None or at_s - known.heard_s > known.source.heartbeat_s:
+    if known.there_until_s is None or known.returned_s is None or at_s > known.there_until_s:
         return False
     return known.liveness is Liveness.INIT or known.written_s >= known.returned_s
 
@@ -302,8 +312,7 @@ def _lost_s(known: SourceState) -> float:
     """Return when a source counts as lost if nothing more is heard of it; infinite if never."""
     if known.source.heartbeat_s is None:
         return min((_end_s(limit) for limit in known.limits), default=inf)
-    assert known.heard_s is not None, "without a heartbeat it would not have come this far"
-    lost_s = known.heard_s + known.source.heartbeat_s
+    lost_s = -inf if known.there_until_s is None else known.there_until_s
     return _covered_until_s(known.limits, lost_s) if known.source.keeps_schedule else lost_s
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from secrets import compare_digest
 from typing import Annotated, Literal
@@ -59,7 +59,7 @@ class HttpRoom:
 
     name = "http"
 
-    def __init__(self, site: Site, settings: HttpSettings) -> None:
+    def __init__(self, site: Site, settings: HttpSettings, routers: Sequence[APIRouter] = ()) -> None:
         self._settings = settings
         self._tls = settings.tls_context()
         self._operators = Operators(site, ("http", "lpc"))
@@ -71,7 +71,7 @@ class HttpRoom:
         self._listens = asyncio.Event()
         self.port = settings.port
         """Where it listens; known once it does if the settings say 0."""
-        self.app = self._app()
+        self.app = self._app(routers)
         """The ASGI application, for servers and tests."""
 
     @property
@@ -105,7 +105,7 @@ class HttpRoom:
             finally:
                 self._trouble = "not listening"
 
-    def _app(self) -> FastAPI:
+    def _app(self, routers: Sequence[APIRouter]) -> FastAPI:
         app = FastAPI(title="smartcharge", docs_url=None, redoc_url=None)
         router = APIRouter(prefix="/grid/{operator}")
         router.add_api_route("/heartbeat", self._heartbeat, methods=["PUT"], status_code=204)
@@ -113,7 +113,8 @@ class HttpRoom:
         router.add_api_route("/limits/{circuit}", self._limit, methods=["PUT"])
         router.add_api_route("/lpc", self._lpc, methods=["PUT"])
         router.add_api_route("/limits", self._limits, methods=["GET"])
-        app.include_router(router)
+        for each in (router, *routers):
+            app.include_router(each)
         app.add_exception_handler(RequestValidationError, _refused)
         app.add_exception_handler(PayloadError, _refused)
         app.middleware("http")(_bounded)

@@ -56,7 +56,7 @@ class TestOperator:
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
         (
             DSO.replace("mqtt", "telex"),
-            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay' or 'openadr', not 'telex'",
+            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay', 'openadr' or 'oscp', not 'telex'",
         ),
     ],
 )
@@ -130,3 +130,29 @@ class TestOpenAdr:
 
     def test_a_server_that_is_missing_is_named(self, tmp_path: Path) -> None:
         assert report(tmp_path, SITE, self.OPENADR, MAIN, BOX) == ["grid[0].openadr: is missing"]
+
+
+class TestOscp:
+    OSCP = '[[grid]]\nid = "dso"\nprotocol = "oscp"\n'
+    PROVIDER = (
+        '[grid.oscp]\nurl = "https://cp.example/oscp/cp/2.0"\nour_url = "https://yard.example"\n'
+        'token_file = "first"\ngroup_id = "g1"\n'
+    )
+
+    def test_the_provider_arrives_with_the_token_out_of_sight(self, tmp_path: Path) -> None:
+        (tmp_path / "first").write_text("t0ken\n")
+        settings = settled(tmp_path, SITE, "[http]\n", self.OSCP, self.PROVIDER, MAIN, BOX)
+        (oscp,) = settings.oscp
+        assert (oscp.operator, oscp.url, oscp.token, oscp.group_id) == (
+            "dso", "https://cp.example/oscp/cp/2.0", "t0ken", "g1"
+        )  # fmt: skip
+        assert "t0ken" not in repr(settings)
+        assert settings.site.grid[0].keeps_schedule
+
+    def test_what_is_wrong_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "first").write_text("t0ken\n")
+        wrong = self.PROVIDER.replace("https://yard", "http://yard")
+        assert report(tmp_path, SITE, self.OSCP, wrong, MAIN, BOX) == [
+            "grid[0].oscp.our_url: must begin with https://: secrets would be sent in the clear",
+            "grid[0].protocol: is oscp, but the file has no [http] for the provider to call",
+        ]

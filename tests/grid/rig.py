@@ -22,6 +22,7 @@ from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.openadr.ven import OpenAdrRoom
+from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.mqtt.broker import embedded_broker
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
@@ -144,7 +145,12 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    settings: Settings, *, sources: Sequence[Source] = (), observers: Sequence[Observer] = (), cars: int = 3
+    settings: Settings,
+    *,
+    sources: Sequence[Source] = (),
+    observers: Sequence[Observer] = (),
+    cars: int = 3,
+    http_port: int = 0,
 ) -> AsyncIterator[Rig]:
     """Run a controller, with a car at the first EVSEs and, if the site has a broker, an operator on it."""
     async with AsyncExitStack() as stack:
@@ -161,8 +167,10 @@ async def rig(
             await stack.enter_async_context(client)
             await client.subscribe("smartcharge/yard/grid/+/answer", qos=1)
         stations = DirectStations(site, world)
-        http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=0))
-        servers = [OpenAdrRoom(site, openadr) for openadr in settings.openadr]
+        oscp = [OscpRoom(site, each) for each in settings.oscp]
+        routers = [room.router for room in oscp]
+        http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=http_port), routers)
+        servers = [*oscp, *(OpenAdrRoom(site, openadr) for openadr in settings.openadr)]
         rooms: tuple[Any, ...] = (*servers, *(() if http is None else (http,)))
         plant = Plant(
             settings=replace(settings, site=site, mqtt=mqtt), journal=ListJournal(), chargers=(stations,),

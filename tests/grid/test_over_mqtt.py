@@ -175,6 +175,19 @@ class TestLostLine:
 
         play(tmp_path, MQTT, story, cars=1)
 
+    def test_a_limit_from_before_the_heartbeat_returned_does_not_end_failsafe(self, tmp_path: Path) -> None:
+        async def story(r: Rig) -> None:
+            await r.beat("dso")
+            await r.say(SET, {"issued_at": iso(), "power_w": 20_000})
+            await sleep(300.0)
+            await r.beat("dso")
+            await r.say(SET, {"issued_at": iso(-200.0), "power_w": 20_000})
+            assert (r.limit_w(), r.liveness("mqtt dso")) == (9000.0, Liveness.FAILSAFE)
+            await r.say(SET, {"issued_at": iso(), "power_w": 20_000})
+            assert r.limit_w() == 20_000.0
+
+        play(tmp_path, MQTT, story, cars=0)
+
     def test_a_heartbeat_that_lay_somewhere_is_refused(self, tmp_path: Path) -> None:
         async def story(r: Rig) -> None:
             await r.say("grid/dso/heartbeat", {"sent_at": iso(-121.0)})
