@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import solvers
-from smartcharge.clock import now_s
+from smartcharge.clock import month_s, now_s
 from smartcharge.control.allocation import allocate
 from smartcharge.control.compliance import derived
 from smartcharge.control.health.upkeep import UPKEEP
@@ -25,6 +25,7 @@ from smartcharge.control.state import State, apply
 from smartcharge.errors import Refused, StationError
 from smartcharge.events import (
     Accepted,
+    BillingPeriodBegan,
     CircuitMetered,
     Commanded,
     ControllerStarted,
@@ -210,12 +211,19 @@ class Controller:
     async def _slow_loop(self) -> None:
         while True:
             self._replan.clear()
+            self._bill()
             limits = effective_limits(self.state, now_s())
             asked = question(self.state, limits, now_s())
             self._plan = None if asked is None else plan_of(asked, await self._solve(asked))
             self._changed.set()
             self._urgent.set()
             await self._wait_for_news(None if asked is None else self._site.timing.slow_s)
+
+    def _bill(self) -> None:
+        """Write down that a month began, if one did since the last time."""
+        at_s, since_s = now_s(), self.state.demand.since_s
+        if self._site.money.peak_per_kw > 0.0 and (since_s is None or since_s < month_s(at_s, self._site.timezone)):
+            self._take(BillingPeriodBegan(at_s=at_s))
 
     async def _wait_for_news(self, timeout_s: float | None) -> None:
         try:

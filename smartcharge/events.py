@@ -305,6 +305,11 @@ class PricesSet(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BillingPeriodBegan(Happening):
+    """A month began where the site is: its highest power so far is paid for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRaised(Happening):
     """Hardware reported a fault, or one was derived from what it does."""
 
@@ -511,6 +516,7 @@ Event: TypeAlias = (
     | LimitFollowed
     | ControllerStarted
     | PricesSet
+    | BillingPeriodBegan
     | FaultRaised
     | FaultCleared
     | Commanded

@@ -312,6 +312,8 @@ class Money:
     """Price of energy when no tariff is known [money/kWh]."""
     peak_per_kw: float = 0.0
     """Demand charge on the highest power of the month [money/kW]."""
+    peak_period_s: float = 900.0
+    """Length of the metering periods whose highest mean power that is [s]."""
     shortfall_per_kwh: float = 10.0
     """What a promised kilowatt-hour that is not delivered is worth [money/kWh]."""
     early_per_kwh_h: float = 0.01

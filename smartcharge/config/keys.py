@@ -85,6 +85,8 @@ class MoneyKeys(Keys):
     """Price of energy while no tariff is known; may be negative, as on a spot market."""
     peak_per_kw: NotNegative = _MONEY.peak_per_kw
     """Demand charge on the highest power of the month."""
+    peak_period_s: Positive = _MONEY.peak_period_s
+    """Length of the metering periods whose highest mean power that is."""
     shortfall_per_kwh: NotNegative = _MONEY.shortfall_per_kwh
     """What a promised kilowatt-hour that is not delivered is worth."""
     early_per_kwh_h: NotNegative = _MONEY.early_per_kwh_h

@@ -9,6 +9,7 @@ from math import inf
 
 import numpy as np
 
+from smartcharge.control.demand import periods
 from smartcharge.control.evse import EvseState
 from smartcharge.control.limits import Limits, changes_s, effective_limits
 from smartcharge.control.plan import Plan
@@ -197,6 +198,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
     slot_s = np.diff(edges_s)
     watts_per_amp = state.topology.watts_per_amp[columns] * taken * np.array([evse.efficiency for evse in evses])
     demand_wh = _demand_wh(requests, evses, watts_per_amp * float(slot_s[0]) / 3600.0)
+    share, past_w = periods(state.demand, edges_s, money.peak_period_s)
     return Problem(
         names=tuple(request.evse for request in requests),
         slot_s=slot_s,
@@ -212,12 +214,22 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         price=_price(state, edges_s),
         early_price=_early_price(money, requests, float(edges_s[0])),
         peak_price=money.peak_per_kw / 1000.0,
-        peak_w=state.peak_w,
+        peak_w=state.demand.highest_w,
+        peak_share=share,
+        peak_base_w=past_w,
+        base_w=np.full(1, _beside_w(state)),
         present_a=np.array([_present_a(state.evses[request.evse]) for request in requests]),
         change_price=money.early_per_kwh_h / 1000.0 * CALM_WH_H_PER_A,
         gap=GAP_SHARE * _shortfall_price(money, 0) * sum(request.need_wh for request in requests),
         binary_slots=1,
     )
+
+
+def _beside_w(state: State) -> float:
+    """Return the load beside the cars that flows through the grid connection [W]; 0 where it has no meter."""
+    root = state.site.circuits[0]
+    meter = state.meters.get(root.id)
+    return 0.0 if meter is None else root.voltage_v * sum(meter.peak_beside_a)
 
 
 def _demand_wh(requests: Sequence[Request], evses: Sequence[Evse], wh_per_amp: Floats) -> Floats:

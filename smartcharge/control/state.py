@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from smartcharge.control import beliefs, beside, liveness, records, sessions
+from smartcharge.control import beliefs, beside, demand, liveness, records, sessions
 from smartcharge.control.beside import MeterState
+from smartcharge.control.demand import Demand
 from smartcharge.control.evse import DRAWS_A, EvseState, drawn_a, worst_a
 from smartcharge.control.health import fold
 from smartcharge.control.health import sessions as conduct
@@ -18,6 +19,7 @@ from smartcharge.control.prediction import History
 from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
+    BillingPeriodBegan,
     Accepted,
     ChargingChanged,
     CircuitMetered,
@@ -96,8 +98,8 @@ class State:
     meters: Mapping[CircuitId, MeterState]
     prices: PricesSet | None
     last_command_id: int
-    peak_w: float
-    """Highest power that the cars were measured to draw together [W]: paid for, so free from then on."""
+    demand: Demand = field(default_factory=Demand)
+    """What was drawn, as far as it is charged for: what is paid for is free until the billing period ends."""
     history: History = field(default_factory=History)
     """What the sessions that ended have taught."""
     station_of: Mapping[EvseId, Station]
@@ -128,7 +130,6 @@ class State:
             meters={},
             prices=None,
             last_command_id=0,
-            peak_w=0.0,
             station_of={evse.id: station for station in site.stations for evse in station.evses},
             topology=Topology.of(site),
         )
@@ -169,6 +170,8 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return replace(state, sources={n: liveness.restarted(k, event) for n, k in state.sources.items()})
         case PricesSet():
             return replace(state, prices=event)
+        case BillingPeriodBegan():
+            return replace(state, demand=demand.billed(state.demand, event.at_s))
         case StationHeld() | Followed() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
             return state  # facts for people: no limit follows from them
         case _:
@@ -248,7 +251,9 @@ def _circuit_metered(state: State, event: CircuitMetered) -> State:
         return state
     stale_s = 2.0 * state.site.timing.meter_interval_s
     meter = beside.metered(state.meters.get(event.circuit), event, _cars_a(state, event), stale_s)
-    return replace(state, meters={**state.meters, event.circuit: meter})
+    after = replace(state, meters={**state.meters, event.circuit: meter})
+    root = state.site.circuits[0]
+    return _demanding(after, root.voltage_v * sum(event.current_a), event.at_s) if event.circuit == root.id else after
 
 
 def _cars_a(state: State, event: CircuitMetered) -> Phases:
@@ -265,13 +270,21 @@ def _evse(state: State, event: _EvseEvent) -> State:
         after = replace(after, cars=conduct.seen(state.cars, visit))
     if isinstance(event, FaultRaised) and _cause(state, evse, event) is Cause.VEHICLE:
         after = replace(after, cars=conduct.complained(state.cars, visit))
-    if isinstance(event, Metered) and state.site.money.peak_per_kw > 0.0:
-        after = replace(after, peak_w=max(state.peak_w, _measured_w(after)))
+    if isinstance(event, Metered) and state.site.circuits[0].meter is None:
+        after = _demanding(after, _measured_w(after), event.at_s)
     if isinstance(event, Accepted):
         after = replace(after, records=records.accepted(state.records, event.at_s))
     if isinstance(event, Unplugged):
         after = replace(after, history=sessions.taught(state.history, state.evses[event.evse], event.at_s))
     return after if _phases(evse) == _phases(state.evses[event.evse]) else _with_phases(after)
+
+
+def _demanding(state: State, power_w: float, at_s: float) -> State:
+    """Return the state after it was measured what flows through the grid connection [W]."""
+    money = state.site.money
+    if money.peak_per_kw <= 0.0:
+        return state
+    return replace(state, demand=demand.measured(state.demand, power_w, at_s, money.peak_period_s))
 
 
 def _measured_w(state: State) -> float:

@@ -15,6 +15,7 @@ from typing import Final
 
 from smartcharge.codec import Codec, Record, parsed, plain, text
 from smartcharge.control.resume import resumed
+from smartcharge.control.demand import Demand
 from smartcharge.control.state import State, apply
 from smartcharge.errors import StoreError
 from smartcharge.events import Event, LimitSet
@@ -53,6 +54,9 @@ def _learnt(value: object, state: State) -> State:
         value, record = dict(value), replace(record, required=record.required - {"sources"})
         for _, limit in value.pop("grid_limits"):
             state = apply(state, _limit().decode(limit))
+    if isinstance(value, dict) and "peak_w" in value:  # the highest power, before metering periods were known
+        value = dict(value)
+        state = replace(state, demand=Demand(highest_w=float(value.pop("peak_w"))))
     return replace(state, **record.values(value))
 
 

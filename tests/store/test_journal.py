@@ -462,7 +462,7 @@ class TestSnapshotsBoundTheJournal:
         async def scenario() -> None:
             async with open_store(url) as store:
                 with pytest.raises(StoreError, match="the state cannot be written down"):
-                    store.journal.snapshot(replace(State.initial(SITE), peak_w=1j))  # type: ignore[arg-type]
+                    store.journal.snapshot(replace(State.initial(SITE), last_command_id=1j))  # type: ignore[arg-type]
                 assert store.journal.queued == 0
 
         asyncio.run(scenario())
