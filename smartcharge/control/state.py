@@ -19,8 +19,8 @@ from smartcharge.control.prediction import History
 from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
-    BillingPeriodBegan,
     Accepted,
+    BillingPeriodBegan,
     ChargingChanged,
     CircuitMetered,
     Commanded,

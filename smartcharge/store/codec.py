@@ -14,8 +14,8 @@ from hashlib import sha256
 from typing import Final
 
 from smartcharge.codec import Codec, Record, parsed, plain, text
-from smartcharge.control.resume import resumed
 from smartcharge.control.demand import Demand
+from smartcharge.control.resume import resumed
 from smartcharge.control.state import State, apply
 from smartcharge.errors import StoreError
 from smartcharge.events import Event, LimitSet
