@@ -380,6 +380,14 @@ class Unanswered(Happening):
     evse: EvseId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendLimited(Happening):
+    """The operator's back-end limits an EVSE by its charging profiles; ``limit_a`` None lifts it."""
+
+    evse: EvseId
+    limit_a: float | None
+
+
 class Obedience(Enum):
     """How a station follows the limit that it accepted, by its own meter."""
 
@@ -524,6 +532,7 @@ Event: TypeAlias = (
     | Rejected
     | Unanswered
     | Followed
+    | BackendLimited
     | OperatorOrder
     | Watched
     | Derated

@@ -43,6 +43,37 @@ class Charger(Source, Protocol):
         """Return the stations that this way reaches."""
 
 
+class Waiting(NamedTuple):
+    """A message that waits for the operator's back-end."""
+
+    number: int
+    action: str
+    body: str
+    """JSON."""
+
+
+class Outbox(Protocol):
+    """What waits for the operator's back-end, in order; durable when a call returns.  All raise StoreError."""
+
+    async def put(self, station: StationId, action: str, body: str) -> int:
+        """Add a message at the end and return its number."""
+
+    async def waiting(self, station: StationId) -> list[Waiting]:
+        """Return what waits, oldest first."""
+
+    async def done(self, number: int) -> None:
+        """Forget a message that was answered."""
+
+    async def pair(self, station: StationId, ours: int, theirs: int) -> None:
+        """Note what the back-end calls a transaction (1.6, whose server numbers them)."""
+
+    async def theirs(self, station: StationId, ours: int) -> int | None:
+        """Return what the back-end calls a transaction of ours; None if it has not said."""
+
+    async def ours(self, station: StationId, theirs: int) -> int | None:
+        """Return what we call a transaction of the back-end's; None if we do not know it."""
+
+
 @runtime_checkable
 class Orderly(Protocol):
     """A way to give stations orders beside charging (OCPP)."""

@@ -64,8 +64,9 @@ async def serve(settings: Settings, say: Say) -> None:
 def _csms(settings: Settings, store: Store) -> Csms:
     ocpp = settings.ocpp
     options = Options(
-        ssl=ocpp.tls_context(), security_profile=ocpp.security_profile, holds_unknown=ocpp.unknown == "hold"
-    )
+        ssl=ocpp.tls_context(), security_profile=ocpp.security_profile, holds_unknown=ocpp.unknown == "hold",
+        backends=ocpp.backends, outbox=store.outbox,
+    )  # fmt: skip
     return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 
 

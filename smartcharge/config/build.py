@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
 from smartcharge.config.draft import Load, loads
 from smartcharge.config.keys import (
+    NO_UPSTREAM,
     ChargingKeys,
     CircuitKeys,
     GridKeys,
     HttpKeys,
     MeterKeys,
     MqttKeys,
-    OcppKeys,
     OpenAdrKeys,
     OscpKeys,
     SiteFile,
@@ -28,11 +28,13 @@ from smartcharge.config.secrets import (
     openadr_secret,
     oscp_token,
     station_secret,
+    upstream_password,
     webhook_token,
 )
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.csms.settings import OcppSettings
+from smartcharge.csms.upstream import Backend
 from smartcharge.grid.openadr.settings import OpenAdrSettings
 from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
@@ -67,7 +69,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
     return Settings(
         site=_site(file, folder),
         mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
-        ocpp=_ocpp(file.ocpp, folder),
+        ocpp=_ocpp(file, folder),
         store=StoreSettings(**file.store.model_dump()),
         maintenance=MaintenanceSettings(
             webhook=file.maintenance.webhook,
@@ -202,10 +204,12 @@ def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
     )
 
 
-def _ocpp(keys: OcppKeys, folder: Path) -> OcppSettings:
-    plain = keys.model_dump(exclude={"tls_cert", "tls_key", "tls_client_ca"})
+def _ocpp(file: SiteFile, folder: Path) -> OcppSettings:
+    keys = file.ocpp
+    apart = {"tls_cert", "tls_key", "tls_client_ca", "upstream", "upstream_password_file"}
     return OcppSettings(
-        **plain,
+        **keys.model_dump(exclude=apart),
+        backends=dict(_backends(file, folder)),
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
         tls_client_ca=_file(keys.tls_client_ca, folder),
@@ -239,6 +243,16 @@ def _oscp(operator: str, keys: OscpKeys, folder: Path) -> OscpSettings:
     plain = keys.model_dump(exclude={"token_file", "tls_ca"})
     token, tls_ca = oscp_token(keys, folder), _file(keys.tls_ca, folder)
     return OscpSettings(**plain, operator=operator, token=token, tls_ca=tls_ca)
+
+
+def _backends(file: SiteFile, folder: Path) -> Iterator[tuple[StationId, Backend]]:
+    """Yield the operator's back-end of each OCPP station that has one."""
+    for keys in file.stations:
+        url = file.ocpp.upstream if keys.upstream is None else keys.upstream
+        if url is None or url == NO_UPSTREAM or keys.control != "ocpp":
+            continue
+        for name in keys.ids:
+            yield StationId(name), Backend(url=url, password=upstream_password(file.ocpp, name, folder))
 
 
 def _file(name: str | None, folder: Path) -> Path | None:

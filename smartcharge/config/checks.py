@@ -10,8 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
-from smartcharge.config.secrets import grid_token, mqtt_password, openadr_secret, oscp_token, station_secret
+from smartcharge.config.keys import NO_UPSTREAM, CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
+from smartcharge.config.secrets import (
+    grid_token,
+    mqtt_password,
+    openadr_secret,
+    oscp_token,
+    station_secret,
+    upstream_password,
+)
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.errors import ConfigError
 
@@ -39,6 +46,7 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
     yield from _secrets(draft, folder)
     for i, name in enumerate(draft.faults.vendors if draft.faults is not None else ()):
         yield from _readable(f"faults.vendors[{i}]", partial(vendor_codes, [name], folder))
+    yield from _upstreams(draft)
     if draft.ocpp is not None:
         yield from _security(draft.ocpp, draft, folder)
 
@@ -251,6 +259,22 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
     for i, station in draft.stations.items():
         for name in station.ids:
             yield from _readable(f"stations[{i}].password_file", partial(station_secret, station, name, folder))
+            if draft.ocpp is not None and _upstream(draft.ocpp, station) is not None:
+                read = partial(upstream_password, draft.ocpp, name, folder)
+                yield from _readable("ocpp.upstream_password_file", read)
+
+
+def _upstream(ocpp: OcppKeys, station: StationKeys) -> str | None:
+    url = ocpp.upstream if station.upstream is None else station.upstream
+    return None if url == NO_UPSTREAM else url
+
+
+def _upstreams(draft: Draft) -> Iterator[Fault]:
+    """Yield back-ends that no WebSocket leads to."""
+    named = [(f"stations[{i}].upstream", s.upstream) for i, s in draft.stations.items() if s.upstream != NO_UPSTREAM]
+    for path, url in [("ocpp.upstream", None if draft.ocpp is None else draft.ocpp.upstream), *named]:
+        if url is not None and not url.startswith(("ws://", "wss://")):
+            yield Fault(path, f"{url!r} is no WebSocket URL: it begins with ws:// or wss://")
 
 
 def _readable(path: str, read: Callable[[], object]) -> Iterator[Fault]:

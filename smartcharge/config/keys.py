@@ -26,6 +26,10 @@ _CHARGING = Charging()
 _OCPP, _STORE = OcppSettings(), StoreSettings()
 
 
+NO_UPSTREAM = "none"
+"""What a station states that has no back-end although the others have."""
+
+
 class Keys(BaseModel):
     """A table of the file: it refuses keys that it does not know, and values of another type."""
 
@@ -249,6 +253,11 @@ client certificate."""
     """PEM file of this server's certificate with its chain (profiles 2 and 3), relative to the site file."""
     tls_key: str | None = None
     """PEM file of the key of `tls_cert`, where it is not in the same file."""
+    upstream: str | None = None
+    """URL of the operator's own back-end without a station's id (`wss://csms.example.com/ocpp`): each station is \
+connected to it too, through this controller."""
+    upstream_password_file: str | None = None
+    """File with the password that a station has there, relative to the site file; `{id}` in it is the station's id."""
     tls_client_ca: str | None = None
     """PEM file of the authority that signs the stations' certificates (profile 3); each names its station's id."""
 
@@ -401,6 +410,8 @@ class StationKeys(LoadKeys):
     password_file: str | None = None
     """File with the hash of the OCPP Basic password, relative to the site file; `{id}` in it is the station's id. \
 `smartcharge secret` makes it."""
+    upstream: str | None = None
+    """Another back-end than that of `[ocpp]`; `none` for none."""
     charging: ChargingKeys | None = None
     """How they take limits, as far as it is known."""
     evses: Annotated[list[EvseKeys], Field(min_length=1)] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OpenAdrKeys, OscpKeys, StationKeys
+from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OcppKeys, OpenAdrKeys, OscpKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
@@ -54,6 +54,13 @@ def openadr_secret(keys: OpenAdrKeys, folder: Path) -> str:
 def oscp_token(keys: OscpKeys, folder: Path) -> str:
     """Return the token for the first registration at a capacity provider; raises ConfigError if it cannot be had."""
     return _read(folder / keys.token_file)
+
+
+def upstream_password(keys: OcppKeys, station: str, folder: Path) -> str | None:
+    """Return a station's password at the back-end, None if it needs none; raises ConfigError if it cannot be had."""
+    if keys.upstream_password_file is None:
+        return None
+    return _read(folder / keys.upstream_password_file.replace("{id}", station))
 
 
 def _read(path: Path) -> str:

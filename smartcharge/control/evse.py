@@ -90,6 +90,8 @@ class EvseState:
     faults: Mapping[str, FaultRaised] = field(default_factory=dict)
     order: OperatorOrder | None = None
     health: Health = field(default_factory=Health)
+    backend_a: float | None = None
+    """What the operator's back-end allows [A]; None while it says nothing."""
 
     @property
     def has_our_default(self) -> bool:

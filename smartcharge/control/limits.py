@@ -218,4 +218,6 @@ def _cap(evse: EvseState) -> Cap:
         caps.append(Cap(limit_a=order.limit_a or 0.0, source=f"forced by {order.author}: {order.reason}"))
     if evse.order is not None and evse.order.limit_a is not None:
         caps.append(Cap(limit_a=evse.order.limit_a, source=f"order of {evse.order.author}: {evse.order.reason}"))
+    if evse.backend_a is not None:
+        caps.append(Cap(limit_a=evse.backend_a, source="the operator's back-end"))
     return min(caps, key=lambda cap: cap.limit_a)

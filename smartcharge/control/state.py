@@ -20,6 +20,7 @@ from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
+    BackendLimited,
     BillingPeriodBegan,
     ChargingChanged,
     CircuitMetered,
@@ -183,7 +184,7 @@ _StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | Stati
 _EvseEvent: TypeAlias = (
     Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
     | FaultRaised | FaultCleared | Commanded | Accepted | Rejected | Unanswered | OperatorOrder
-    | Derated | Restored | FaultOrder
+    | BackendLimited | Derated | Restored | FaultOrder
 )  # fmt: skip
 
 
@@ -347,6 +348,8 @@ def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState: 
         case FaultCleared():
             known = evse.faults.get(event.code)
             return fold.cleared(evse, event, None if known is None else _cause(state, evse, known))
+        case BackendLimited():
+            return replace(evse, backend_a=event.limit_a)
         case OperatorOrder():
             return replace(evse, order=None if event.limit_a is None else event)
         case Commanded():

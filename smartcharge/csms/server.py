@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,10 @@ from smartcharge.csms.admission import Admission, Handshake
 from smartcharge.csms.dialect import Dialect, Make, Memory
 from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
-from smartcharge.csms.schemas import Version
+from smartcharge.csms.schemas import Version, actions
 from smartcharge.csms.station import Link
 from smartcharge.csms.strategy import Forms, Proven
+from smartcharge.csms.upstream import Backend, Upstream
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from smartcharge.csms.requests import Request
     from smartcharge.csms.schemas import Payload
     from smartcharge.events import Commanded, Event
-    from smartcharge.ports import Emit, Ledger
+    from smartcharge.ports import Emit, Ledger, Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,10 @@ class Options:
     """Largest message that is received at all [bytes]; a larger one ends the connection (1009)."""
     max_queue: int = 16
     """Messages of one station that wait to be handled; then its connection is not read."""
+    backends: Mapping[StationId, Backend] = field(default_factory=dict)
+    """The operator's back-end of each station that has one."""
+    outbox: Outbox | None = None
+    """Where messages wait for back-ends; without one, none is spoken to."""
     handshake_s: float = 10.0
     """How long a connection may take to be opened."""
 
@@ -77,7 +83,12 @@ class Csms:
     """A charging station management system for the OCPP stations of one site."""
 
     def __init__(
-        self, site: Site, ledger: Ledger, host: str = "127.0.0.1", port: int = 0, options: Options | None = None
+        self,
+        site: Site,
+        ledger: Ledger,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        options: Options | None = None,
     ) -> None:
         self.port = port
         """The port; 0 takes a free one, which stands here once the server is ready."""
@@ -92,6 +103,7 @@ class Csms:
             self._stations, security_profile=self._options.security_profile, holds_unknown=self._options.holds_unknown
         )
         self._held = 0
+        self._upstreams: dict[StationId, Upstream] = {}
         self._links: dict[StationId, Link] = {}
         self._unsent: asyncio.Queue[Event] = asyncio.Queue()
         self._ready = asyncio.Event()
@@ -141,6 +153,11 @@ class Csms:
         """Serve stations until cancelled."""
         self._emit = emit
         options = self._options
+        self._upstreams = {
+            name: Upstream(self._stations[name], backend, options.outbox, emit)
+            for name, backend in options.backends.items()
+            if options.outbox is not None
+        }
         quiet = logging.getLogger(f"{__name__}.websocket")
         quiet.setLevel(max(logging.INFO, logger.getEffectiveLevel()))  # its DEBUG would log passwords
         try:
@@ -160,8 +177,11 @@ class Csms:
             ) as server:
                 self.port = next(iter(server.sockets)).getsockname()[1]
                 self._ready.set()
-                while True:
-                    await emit(await self._unsent.get())
+                async with asyncio.TaskGroup() as tasks:
+                    for name, upstream in self._upstreams.items():
+                        tasks.create_task(upstream.run(), name=f"upstream {name}")
+                    while True:
+                        await emit(await self._unsent.get())
         finally:
             self._ready.clear()
 
@@ -194,13 +214,20 @@ class Csms:
             await ws.close(1008, "another connection of this station is open")
             return
         memory = self._memories[station.id]
-        link = Link(ws, memory, self._dialect(ws, memory), self._emit, max_frame=self._options.max_frame)
+        dialect, upstream = self._dialect(ws, memory), self._upstreams.get(station.id)
+        link = Link(ws, memory, dialect, self._emit, max_frame=self._options.max_frame, upstream=upstream)
         self._links[station.id] = link
+        if upstream is not None:
+            # DataTransfer goes both ways
+            calls = actions(dialect.version) - dialect.handles | {"DataTransfer"}
+            upstream.attach(dialect.version, calls, link.pass_on)
         logger.info("%s: connected with %s", station.id, ws.subprotocol)
         try:
             await link.run()
         finally:
             del self._links[station.id]
+            if upstream is not None:
+                upstream.detach()
 
     async def _hold(self, ws: ServerConnection, hand: Handshake) -> None:
         """Let a stranger wait, if there is room."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from smartcharge.csms.upstream import Backend
 from smartcharge.errors import ConfigError
+from smartcharge.model import StationId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,9 @@ class OcppSettings:
     """PEM file of its key; None if it is in the same file."""
     tls_client_ca: Path | None = None
     """PEM file of the authority that signs the stations' certificates."""
+
+    backends: Mapping[StationId, Backend] = field(default_factory=dict)
+    """The operator's back-end of each station that has one."""
 
     @property
     def is_encrypted(self) -> bool:

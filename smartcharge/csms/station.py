@@ -49,6 +49,7 @@ from smartcharge.events import (
     StationOnline,
     Unanswered,
 )
+from smartcharge.orders import Message
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
     from smartcharge.csms.dialect import Call, Dialect, Memory
     from smartcharge.csms.schemas import Payload
+    from smartcharge.csms.upstream import Upstream
     from smartcharge.model import Evse, EvseId
     from smartcharge.ports import Emit
 
@@ -105,7 +107,16 @@ class Mailbox:
 class Link:
     """One connection of one station, from its handshake to its end."""
 
-    def __init__(self, ws: ServerConnection, memory: Memory, dialect: Dialect, emit: Emit, *, max_frame: int) -> None:
+    def __init__(  # noqa: PLR0913 - what a connection is made of
+        self,
+        ws: ServerConnection,
+        memory: Memory,
+        dialect: Dialect,
+        emit: Emit,
+        *,
+        max_frame: int,
+        upstream: Upstream | None = None,
+    ) -> None:
         self.station = memory.station
         self.ended = asyncio.Event()
         self._ws = ws
@@ -117,6 +128,8 @@ class Link:
         self._to_ask: deque[Request] = deque(dialect.provisioning())
         self._defaults: dict[EvseId, float] = {}
         """Default profiles [A] that the station confirmed since it came or rebooted."""
+        self._upstream = upstream
+        self._relays: set[asyncio.Task[None]] = set()
         self._delivery = Delivery(memory, dialect, self._ask)
         self._proof = Proof(memory.station, self._delivery, self._ask, emit)
         self._told: dict[EvseId, tuple[float, float]] = {}
@@ -182,6 +195,10 @@ class Link:
             raise Refused(f"{version.value} has no {call.action}")
         if (violation := check_call(version, call.action, call.payload)) is not None:
             raise Refused(f"{call.action}: {violation.message}")
+
+    async def pass_on(self, action: str, payload: Payload) -> Reply:
+        """Send a call of the operator's back-end word for word; None if no answer came."""
+        return await self._call(Message(action=action, payload=payload))
 
     async def is_alive(self) -> bool:
         """Tell whether the other end still answers a ping."""
@@ -267,6 +284,8 @@ class Link:
                     self._memory.booted(event)
                 await self._emit(event)
                 await self._proof.judge(event)
+                if self._upstream is not None:
+                    await self._upstream.heard(event)
         except CannotHandle as error:
             self._complain(f"{call.action}: {error}")
             frame = self._session.refuse(call, error.code, str(error))
@@ -274,9 +293,31 @@ class Link:
             logger.error("%s: %s is not acknowledged: %s", self.station.id, call.action, error)  # noqa: TRY400 - no traceback
             frame = self._session.refuse(call, ErrorCode.INTERNAL, "it could not be stored, send it again")
         else:
-            frame = self._session.answer(call, answer.reply)
             self._to_ask.extend(answer.follow_up)
+            if self._upstream is not None:
+                self._relay(self._upstream, call, answer.reply)
+                self._after(is_boot=is_boot)
+                return
+            frame = self._session.answer(call, answer.reply)
         await self._send(frame)
+        self._after(is_boot=is_boot)
+
+    def _relay(self, upstream: Upstream, call: CallReceived, ours: Payload) -> None:
+        """Answer with what the back-end says; meanwhile the station is heard on, for its answers to our commands."""
+        task = asyncio.create_task(self._relayed(upstream, call, ours), name=f"relay {self.station.id}")
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
+
+    async def _relayed(self, upstream: Upstream, call: CallReceived, ours: Payload) -> None:
+        try:
+            frame = self._session.answer(call, await upstream.relay(call.action, call.payload, ours))
+        except StoreError as error:
+            logger.error("%s: %s is not acknowledged: %s", self.station.id, call.action, error)  # noqa: TRY400 - no traceback
+            frame = self._session.refuse(call, ErrorCode.INTERNAL, "it could not be stored, send it again")
+        await self._send(frame)
+
+    def _after(self, *, is_boot: bool) -> None:
+        """Go on with what a call makes due."""
         if is_boot:
             self._to_ask = deque(self._dialect.provisioning())
         self._work.set()

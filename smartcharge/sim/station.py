@@ -13,11 +13,11 @@ from functools import partial
 from uuid import NAMESPACE_URL, uuid5
 
 from smartcharge.clock import now_s
+from smartcharge.csms.profile_store import ProfileStore
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.model import EvseId, Station
 from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.cars import Car
-from smartcharge.sim.profile_store import ProfileStore
 from smartcharge.sim.station_link import Endpoint, Link, Message
 from smartcharge.sim.station_parts import Bay, Dialect, Sample, StartRequest, StationOptions, Transaction
 from smartcharge.sim.station_supply import Supply, measure

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from smartcharge.clock import now_s
+from smartcharge.csms.profile_store import STATION
+from smartcharge.csms.profiles import Unit
 from smartcharge.csms.schemas import Payload
-from smartcharge.sim.profile_store import STATION
-from smartcharge.sim.profiles import Unit
 from smartcharge.sim.station_parts import MEASURANDS, Bay
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from smartcharge.csms.profile_store import Abilities
+from smartcharge.csms.profiles import Profile
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload
 from smartcharge.model import Evse, Phases, Wiring
 from smartcharge.sim.ailments import AMBIENT_C, SOUND, VENDOR, Ailment
-from smartcharge.sim.profile_store import Abilities
-from smartcharge.sim.profiles import Profile
 from smartcharge.sim.station_link import Message, Patience
 
 CURRENT = "Current.Import"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from smartcharge.clock import now_s
+from smartcharge.csms.profile_store import Filter, ProfileStore
+from smartcharge.csms.profiles import Profile
 from smartcharge.model import Evse, Phases, Wiring
 from smartcharge.sim.ailments import SOUND, Ailment
-from smartcharge.sim.profile_store import Filter, ProfileStore
-from smartcharge.sim.profiles import Profile
 from smartcharge.sim.station_parts import Bay, Sample, StationOptions, Status
 from smartcharge.sim.station_timers import Timers
 from smartcharge.sim.world import World

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from smartcharge.clock import now_s
+from smartcharge.csms.profile_store import STATION, Filter
+from smartcharge.csms.profiles import Profile, Purpose
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time
 from smartcharge.sim.ailments import Ailment
-from smartcharge.sim.profile_store import STATION, Filter
-from smartcharge.sim.profiles import Profile, Purpose
 from smartcharge.sim.station_link import Message
 from smartcharge.sim.station_orders import (
     bays,

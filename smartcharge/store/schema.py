@@ -67,12 +67,20 @@ CREATE TABLE network_lines (
 )
 """
 
+_OUTBOX = """
+CREATE TABLE outbox (number BIGINT PRIMARY KEY, station TEXT NOT NULL, action TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE backend_transactions (
+    station TEXT NOT NULL, ours BIGINT NOT NULL, theirs BIGINT NOT NULL, PRIMARY KEY (station, ours)
+)
+"""
+
 MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, tuple(_TABLES.split(";"))),
     (2, ("CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",)),
     (3, tuple(_CHRONICLE.split(";"))),
     (4, tuple(_LOGBOOK.split(";"))),
     (5, tuple(_NETWORK.split(";"))),
+    (6, tuple(_OUTBOX.split(";"))),
 )
 """(number, statements) of each step, in order."""
 
@@ -147,6 +155,25 @@ logbook = Table(
     Column("body", Text),
 )
 """What maintenance wrote down, oldest first, without a gap in the numbers."""
+
+outbox = Table(
+    "outbox",
+    _metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column("station", Text),
+    Column("action", Text),
+    Column("body", Text),
+)
+"""What waits for the operator's back-end, in order."""
+
+backend_transactions = Table(
+    "backend_transactions",
+    _metadata,
+    Column("station", Text, primary_key=True),
+    Column("ours", BigInteger, primary_key=True),
+    Column("theirs", BigInteger),
+)
+"""What the operator's back-end calls the transactions that we numbered."""
 
 network_sites = Table("network_sites", _metadata, Column("site", Text, primary_key=True), Column("body", Text))
 """What each site of a network is, as it described itself last."""

@@ -14,6 +14,7 @@ from smartcharge.store.journal import KEEP_S, SqlJournal
 from smartcharge.store.ledger import SqlLedger
 from smartcharge.store.logbook import SqlLogbook
 from smartcharge.store.network import Mirror
+from smartcharge.store.outbox import SqlOutbox
 from smartcharge.store.schema import upgrade
 from smartcharge.store.transactions import History
 
@@ -29,6 +30,7 @@ class Store:
         self.chronicle = SqlChronicle(engine)
         self.logbook = SqlLogbook(engine)
         self.ledger = SqlLedger(engine)
+        self.outbox = SqlOutbox(engine)
         self.history = History(engine)
 
     def mirror(self, site: str, description: str, url: str) -> Mirror:

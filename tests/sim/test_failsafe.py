@@ -9,13 +9,13 @@ import pytest
 from smartcharge.config import OcppSettings, Settings, StoreSettings
 from smartcharge.control.budget import broken
 from smartcharge.control.topology import Topology
+from smartcharge.csms.profile_store import Abilities
+from smartcharge.csms.profiles import Kind, Purpose, Unit
 from smartcharge.csms.schemas import Version
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
 from smartcharge.sim import loop
 from smartcharge.sim.cars import Car
 from smartcharge.sim.plant import ListJournal, Plant
-from smartcharge.sim.profile_store import Abilities
-from smartcharge.sim.profiles import Kind, Purpose, Unit
 from smartcharge.sim.station import SimulatedStation
 from smartcharge.sim.station_parts import StationOptions
 from smartcharge.sim.world import LoopDriver, World

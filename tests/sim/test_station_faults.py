@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from smartcharge.csms.profile_store import Abilities
 from smartcharge.csms.schemas import Version
-from smartcharge.sim.profile_store import Abilities
 from smartcharge.sim.station_parts import StationOptions
 from tests.sim.station_peers import FIRST, Stage, car, play
 from tests.sim.test_station import BOTH, billed, metered, statuses

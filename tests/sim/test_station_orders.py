@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from smartcharge.csms.profile_store import Abilities
+from smartcharge.csms.profiles import Unit
 from smartcharge.csms.schemas import Payload, Version, format_time
-from smartcharge.sim.profile_store import Abilities
-from smartcharge.sim.profiles import Unit
 from smartcharge.sim.station_parts import StationOptions
 from tests.sim.station_peers import EPOCH_S, FIRST, SECOND, Stage, car, play
 from tests.sim.test_station import BOTH, billed, metered, statuses

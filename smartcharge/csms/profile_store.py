@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 
+from smartcharge.csms.profiles import Kind, Period, Profile, Purpose, Unit, either
 from smartcharge.csms.schemas import Version
 from smartcharge.model import Evse, Station, Wiring
-from smartcharge.sim.profiles import Kind, Period, Profile, Purpose, Unit, either
 
 STATION = 0
 """The number that means the station as a whole."""
@@ -83,6 +83,10 @@ class ProfileStore:
     def transaction_started(self, evse: int, started_s: float, transaction_id: str | None = None) -> None:
         """Begin a transaction; its id may become known later (1.6)."""
         self._running[evse] = _Running(started_s, transaction_id)
+
+    def is_running(self, evse: int) -> bool:
+        """Tell whether a transaction runs on an EVSE."""
+        return evse in self._running
 
     def transaction_named(self, evse: int, transaction_id: str) -> None:
         """Note the id that the server gave to the running transaction."""

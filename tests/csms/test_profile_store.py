@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartcharge.csms.profile_store import Abilities, Filter, ProfileStore
+from smartcharge.csms.profiles import Kind, Period, Profile, Purpose, Unit
 from smartcharge.csms.schemas import Version
 from smartcharge.model import CircuitId, Evse, EvseId, Rotation, Station, StationId, Wiring
-from smartcharge.sim.profile_store import Abilities, Filter, ProfileStore
-from smartcharge.sim.profiles import Kind, Period, Profile, Purpose, Unit
 
 NOW_S = 1_700_000_000.0
 DAY_S = 86_400.0
