@@ -41,10 +41,13 @@ async def serve(settings: Settings, say: Say) -> None:
         await _require_port(settings.ocpp)
     async with open_store(settings.store.url, 86400.0 * settings.store.keep_days) as store, _asked_to_stop() as stopped:
         csms = _csms(settings, store) if is_ocpp else None
-        oscp = [OscpRoom(settings.site, each) for each in settings.oscp]
-        http = None if settings.http is None else HttpRoom(settings.site, settings.http, [room.router for room in oscp])
-        operators: list[_Operator] = [*oscp, *(OpenAdrRoom(settings.site, each) for each in settings.openadr)]
-        operators += [] if http is None else [http]
+        servers: list[OscpRoom | OpenAdrRoom] = [
+            *(OscpRoom(settings.site, each) for each in settings.oscp),
+            *(OpenAdrRoom(settings.site, each) for each in settings.openadr),
+        ]
+        routers = [server.router for server in servers]
+        http = None if settings.http is None else HttpRoom(settings.site, settings.http, routers)
+        operators: list[_Operator] = [*servers, *([] if http is None else [http])]
         controller = _controller(settings, store, csms, operators)
         running = asyncio.create_task(controller.run(), name="controller")
         try:

@@ -178,7 +178,10 @@ def _server(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
             wrong = "is missing" if table is None else f"is not used with protocol {operator.protocol}"
             yield Fault(f"{path}.{name}", wrong)
     if openadr is not None:
-        yield from _encrypted(f"{path}.openadr", url=openadr.url, token_url=openadr.token_url)
+        urls = {"url": openadr.url, "token_url": openadr.token_url, "our_url": openadr.our_url}
+        yield from _encrypted(f"{path}.openadr", **urls)
+        if openadr.our_url is not None and not draft.has_http:
+            yield Fault(f"{path}.openadr.our_url", "is given, but the file has no [http] for the server to call")
         if openadr.poll_s >= operator.heartbeat_s:
             reason = f"{openadr.poll_s:g} s must be below heartbeat_s, {operator.heartbeat_s:g} s"
             yield Fault(f"{path}.openadr.poll_s", reason)

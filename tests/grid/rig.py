@@ -167,10 +167,12 @@ async def rig(
             await stack.enter_async_context(client)
             await client.subscribe("smartcharge/yard/grid/+/answer", qos=1)
         stations = DirectStations(site, world)
-        oscp = [OscpRoom(site, each) for each in settings.oscp]
-        routers = [room.router for room in oscp]
+        servers: list[OscpRoom | OpenAdrRoom] = [
+            *(OscpRoom(site, each) for each in settings.oscp),
+            *(OpenAdrRoom(site, each) for each in settings.openadr),
+        ]
+        routers = [server.router for server in servers]
         http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=http_port), routers)
-        servers = [*oscp, *(OpenAdrRoom(site, openadr) for openadr in settings.openadr)]
         rooms: tuple[Any, ...] = (*servers, *(() if http is None else (http,)))
         plant = Plant(
             settings=replace(settings, site=site, mqtt=mqtt), journal=ListJournal(), chargers=(stations,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -37,7 +38,14 @@ def event(
 
 
 def play(
-    tmp_path: Path, story: Story, *, vtn: Vtn | None = None, keys: str = "", cars: int = 0, secret: str = "secret"
+    tmp_path: Path,
+    story: Story,
+    *,
+    vtn: Vtn | None = None,
+    keys: str = "",
+    cars: int = 0,
+    secret: str = "secret",
+    notified: bool = False,
 ) -> None:
     server = vtn or Vtn()
     (tmp_path / "secret").write_text("s3cret")
@@ -49,7 +57,13 @@ def play(
                 f'id = "dso"\nprotocol = "openadr"\nfailsafe_w = {FAILSAFE_W}\n[grid.openadr]\nurl = "{server.url}"\n'
                 f'client_id = "yard"\nsecret_file = "{secret}"\nversion = "{server.version}"\n{keys}'
             )
-            r = await stack.enter_async_context(rig(settings_of(tmp_path, operator, ""), cars=cars))
+            tables, port = "", 0
+            if notified:
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    port = free.getsockname()[1]
+                operator, tables = f'{operator}our_url = "http://127.0.0.1:{port}"\n', "[http]\n"
+            settings = settings_of(tmp_path, operator, tables)
+            r = await stack.enter_async_context(rig(settings, cars=cars, http_port=port))
             await story(r, server)
 
     loop.run(main(), epoch_s=EPOCH_S)
@@ -271,6 +285,69 @@ class TestMisbehaviour:
             assert "its clock is +60 s off ours" in trouble(r)
 
         play(tmp_path, story)
+
+
+class TestNotification:
+    """Polling is the truth, a notification is a hint."""
+
+    def test_a_hint_is_followed_at_once_by_a_poll(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            (wanted,) = (body["objectOperations"][0] for body in vtn.subscriptions.values())
+            assert wanted["operations"] == ["CREATE", "UPDATE", "DELETE"]
+            vtn.events = [event("a", 20)]
+            assert r.limit_w() == RATING_W
+            assert await vtn.notify() == 204
+            await sleep(1.5)
+            assert r.limit_w() == 20_000.0
+
+        play(tmp_path, story, keys="poll_s = 100\n", notified=True)
+
+    def test_without_its_token_it_is_refused(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [event("a", 20)]
+            assert await vtn.notify("wrong") == 401
+            await sleep(1.5)
+            assert r.limit_w() == RATING_W
+
+        play(tmp_path, story, keys="poll_s = 100\n", notified=True)
+
+    def test_many_hints_do_not_make_many_polls(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            before = len([line for line in vtn.asked if "/events" in line])
+            for _ in range(20):
+                await vtn.notify()
+            await sleep(5.0)
+            assert len([line for line in vtn.asked if "/events" in line]) - before <= 4
+            assert r.liveness("openadr dso") is Liveness.CONTROLLED
+
+        play(tmp_path, story, keys="poll_s = 100\n", notified=True)
+
+    def test_after_a_restart_the_old_subscription_is_taken_back(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            (old,) = vtn.subscriptions
+            await r.restart()
+            await sleep(100.0)  # our server may have listened too late for the first attempt
+            (new,) = vtn.subscriptions
+            assert new != old
+
+        play(tmp_path, story, notified=True)
+
+    def test_a_server_that_takes_none_is_polled_as_ever(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [event("a", 20)]
+            await polled()
+            assert r.limit_w() == 20_000.0
+            assert len([line for line in vtn.asked if line.startswith("POST /vtn/subscriptions")]) <= 3
+
+        play(tmp_path, story, vtn=Vtn(takes_subscriptions=False), notified=True)
+
+    def test_of_3_0_1(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            (wanted,) = (body["objectOperations"][0] for body in vtn.subscriptions.values())
+            assert wanted["operations"] == ["POST", "PUT", "DELETE"]
+            assert r.liveness("openadr dso") is Liveness.CONTROLLED
+
+        play(tmp_path, story, vtn=Vtn(version="3.0.1"), notified=True)
 
 
 class TestLostLine:

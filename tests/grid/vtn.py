@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
+import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -37,6 +39,8 @@ class Vtn:
     """Answer lists with this."""
     hangs: bool = False
     clock_off_s: float = 0.0
+    subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    takes_subscriptions: bool = True
     port: int = 0
     _tokens: dict[str, float] = field(default_factory=dict)
 
@@ -63,7 +67,11 @@ class Vtn:
     async def list(self, request: Request) -> Response:
         if (wrong := await self._wrong(request)) is not None:
             return wrong
-        entries = self.programs if request.url.path.endswith("programs") else self.events
+        entries = {
+            "programs": self.programs,
+            "events": self.events,
+            "subscriptions": [{"id": name, **body} for name, body in self.subscriptions.items()],
+        }[request.url.path.rpartition("/")[2]]
         skip, limit = int(request.query_params["skip"]), int(request.query_params["limit"])
         return JSONResponse(entries[skip : skip + limit] if self.knows_pages else entries)
 
@@ -72,6 +80,32 @@ class Vtn:
             return wrong
         self.reports.append(await request.json())
         return JSONResponse({}, 201)
+
+    async def subscribe(self, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        if not self.takes_subscriptions:
+            return Response(status_code=501)
+        body = await request.json()
+        async with httpx.AsyncClient(timeout=10.0) as http:
+            answer = await http.get(body["objectOperations"][0]["callbackUrl"], params={"echo": "hello"})
+        assert answer.text == "hello"
+        self.subscriptions[f"s{len(self.asked)}"] = body
+        return JSONResponse({}, 201)
+
+    async def unsubscribe(self, name: str, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        return JSONResponse(self.subscriptions.pop(name))
+
+    async def notify(self, token: str | None = None) -> int:
+        """Tell the subscriber of a change, as one real server does: JSON in a JSON string, in snake case."""
+        (body,) = self.subscriptions.values()
+        wanted = body["objectOperations"][0]
+        headers = {"Authorization": f"Bearer {token or wanted['bearerToken']}"}
+        async with httpx.AsyncClient(timeout=10.0) as http:
+            said = json.dumps(json.dumps({"object_type": "EVENT", "operation": "CREATE", "object": {}}))
+            return (await http.post(wanted["callbackUrl"], content=said, headers=headers)).status_code
 
     async def _wrong(self, request: Request) -> Response | None:
         if self.hangs:
@@ -90,8 +124,10 @@ class Vtn:
             app.add_api_route("/vtn/elsewhere/token", self.token, methods=["POST"])
         else:
             app.add_api_route("/vtn/auth/token", self.token, methods=["POST"])
-        for path in ("programs", "events"):
+        for path in ("programs", "events", "subscriptions"):
             app.add_api_route(f"/vtn/{path}", self.list, methods=["GET"])
+        app.add_api_route("/vtn/subscriptions", self.subscribe, methods=["POST"])
+        app.add_api_route("/vtn/subscriptions/{name}", self.unsubscribe, methods=["DELETE"])
         app.add_api_route("/vtn/reports", self.report, methods=["POST"])
 
         @app.middleware("http")

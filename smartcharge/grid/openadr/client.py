@@ -65,6 +65,24 @@ class OpenAdrClient:
         """Send a report."""
         await self._ask("POST", "/reports", {"json": dict(body)})
 
+    async def subscribe(self, callback_url: str, token: str, program_id: str | None) -> None:
+        """Ask for a notification of every change of events; what we asked for in an earlier life is taken back."""
+        for old in await self._list("/subscriptions", {"clientName": self._settings.ven_name}):
+            asked = old.get("objectOperations") or [{}]
+            if any(isinstance(one, dict) and one.get("callbackUrl") == callback_url for one in asked):
+                await self._ask("DELETE", f"/subscriptions/{old.get('id')}", {})
+        is_new = self._settings.version == "3.1.0"
+        wanted = {
+            "objects": ["EVENT"],
+            "operations": ["CREATE", "UPDATE", "DELETE"] if is_new else ["POST", "PUT", "DELETE"],
+            "callbackUrl": callback_url,
+            "bearerToken": token,
+        }
+        body: dict[str, Any] = {"clientName": self._settings.ven_name, "objectOperations": [wanted]}
+        if program_id is not None:
+            body["programID"] = program_id
+        await self._ask("POST", "/subscriptions", {"json": body})
+
     def _targets(self) -> dict[str, Any]:
         targets = list(self._settings.targets)
         if not targets:

@@ -32,3 +32,5 @@ class OpenAdrSettings:
     simple_w: tuple[float, ...] = ()
     """Limit [W] at the levels of SIMPLE from 0 on."""
     ven_name: str = "smartcharge"
+    our_url: str | None = None
+    """The base URL of our own HTTP server as the server sees it, for notifications; None only polls."""

@@ -6,8 +6,12 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from math import inf
+from secrets import compare_digest, token_urlsafe
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Header, HTTPException
+from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 
 from smartcharge.clock import now_s
@@ -24,6 +28,12 @@ from smartcharge.ports import Emit, Snapshot
 
 _log = logging.getLogger(__name__)
 
+Token = Annotated[str | None, Header(alias="Authorization")]
+
+SUBSCRIBE_S = 60.0
+"""Pause before a subscription that failed is tried again [s]."""
+LEAST_S = 1.0
+"""Least time between two polls, however many notifications come [s]."""
 MOST_REPORTS = 100
 """Reports that wait at most for the server; beyond, the oldest is dropped and logged."""
 
@@ -57,6 +67,13 @@ class OpenAdrRoom:
         self._line: str | None = "not polled yet"
         self._reported: dict[Key, str] = {}
         self._reports: list[dict[str, Any]] = []
+        self._hinted = asyncio.Event()
+        self._token = token_urlsafe(32)
+        """What the server's notifications are known by."""
+        self._subscribe_s = -inf
+        """When a subscription may be tried next; infinite once it stands."""
+        self.router = self._router()
+        """The routes on which the server notifies us."""
 
     @property
     def trouble(self) -> str | None:
@@ -68,12 +85,14 @@ class OpenAdrRoom:
 
     async def run(self, emit: Emit) -> None:
         """Poll until cancelled."""
-        self._said = None
+        self._said, self._subscribe_s = None, -inf
         self._client = OpenAdrClient.to(self._settings)
         try:
             while True:
+                self._hinted.clear()
                 await self._turn(emit)
-                await asyncio.sleep(self._settings.poll_s)
+                await asyncio.sleep(LEAST_S)
+                await self._wait_for_hint()
         finally:
             await self._client.close()
 
@@ -89,6 +108,42 @@ class OpenAdrRoom:
         while len(self._reports) > MOST_REPORTS:
             _log.warning("%s: too many reports wait; dropped %s", self.name, self._reports.pop(0))
 
+    async def _wait_for_hint(self) -> None:
+        try:
+            async with asyncio.timeout(max(self._settings.poll_s - LEAST_S, 0.0)):
+                await self._hinted.wait()
+        except TimeoutError:
+            pass
+
+    def _router(self) -> APIRouter:
+        router = APIRouter(prefix=f"/openadr/{self._settings.operator}")
+        for path in ("/callback", "/callback/echo"):  # where the specification has it, and where a server asks
+            router.add_api_route(path, self._hear_echo, methods=["GET"], response_class=PlainTextResponse)
+        router.add_api_route("/callback", self._hear_hint, methods=["POST"], status_code=204)
+        return router
+
+    async def _hear_echo(self, echo: str) -> str:
+        """Show that we are there."""
+        return echo
+
+    async def _hear_hint(self, token: Token = None) -> None:
+        """Poll soon: what a notification says is not read, since the list is the truth."""
+        if not compare_digest((token or "").removeprefix("Bearer ").encode(), self._token.encode()):
+            raise HTTPException(401, "the token is not the one that was given out")
+        self._hinted.set()
+
+    async def _subscribe(self) -> None:
+        """Ask for notifications once; without them polling goes on as ever."""
+        if self._settings.our_url is None or now_s() < self._subscribe_s:
+            return
+        callback_url = f"{self._settings.our_url}/openadr/{self._settings.operator}/callback"
+        try:
+            await self._client.subscribe(callback_url, self._token, await self._program())
+            self._subscribe_s = inf
+        except SourceError as error:
+            self._subscribe_s = now_s() + SUBSCRIBE_S
+            _log.warning("%s: no notifications: %s", self.name, error)
+
     async def _turn(self, emit: Emit) -> None:
         try:
             events = await self._client.events(await self._program())
@@ -101,6 +156,7 @@ class OpenAdrRoom:
         # In a thread: ten thousand events take most of a second.
         await self._tell(emit, await asyncio.to_thread(self._understood, events, now_s()))
         await self._send_reports()
+        await self._subscribe()
 
     async def _program(self) -> str | None:
         name = self._settings.program
