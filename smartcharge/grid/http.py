@@ -100,9 +100,14 @@ class HttpRoom:
             self._trouble = None
             self._listens.set()
             _log.info("http: listening on %s:%s", self._settings.host, self.port)
+            server = _Server(config)
+            serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
             try:
-                await _Server(config).serve(sockets=[listener])
+                await asyncio.shield(serving)
             finally:
+                # Cancelled, it would leave the socket with the loop, and the next start would hear nothing.
+                server.should_exit = server.force_exit = True
+                await serving
                 self._trouble = "not listening"
 
     def _app(self, routers: Sequence[APIRouter]) -> FastAPI:
