@@ -27,6 +27,7 @@ from smartcharge.events import (
     Accepted,
     BillingPeriodBegan,
     CircuitMetered,
+    ClockStepped,
     Commanded,
     ControllerStarted,
     Event,
@@ -53,6 +54,8 @@ _CALM: Final = (
     Watched,
 )  # fmt: skip
 """Facts that may wait for the next turn of the fast loop."""
+STEP_S: Final = 1.0
+"""A clock that jumps by more was set; less is its own way of running [s]."""
 RESTART_S: Final = (1.0, 60.0)
 """First and longest pause before a failed source is started again [s]."""
 WATCH_S: Final = 900.0
@@ -83,6 +86,8 @@ class Controller:
         self._plan: Plan | None = None
         self._answers = solvers.Answers(site.solver)
         self._failed: dict[str, str] = {}
+        self._ahead_s: float | None = None
+        """How far the clock is ahead of the loop's, which is never set."""
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._replan = asyncio.Event()
@@ -171,6 +176,7 @@ class Controller:
         self._changed.clear()
         self._urgent.clear()
         at_s = now_s()
+        self._check_clock(at_s)
         for upkeep in UPKEEP:
             for fact in upkeep(self.state, at_s):
                 log.warning("%s", fact)
@@ -193,6 +199,15 @@ class Controller:
         for observer in self._observers:
             observer.observe(snapshot)
         return decision
+
+    def _check_clock(self, at_s: float) -> None:
+        """Write down that the clock was set, by comparing it with one that only runs."""
+        ahead_s = at_s - asyncio.get_running_loop().time()
+        step_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
+        self._ahead_s = ahead_s
+        if abs(step_s) > STEP_S:
+            log.warning("the clock was set by %+.1f s", step_s)
+            self._take(ClockStepped(at_s=at_s, step_s=step_s))
 
     def _troubles(self) -> dict[str, str]:
         """Return what does not work now, by source: its own word, or how it failed."""

@@ -291,6 +291,14 @@ class LimitFollowed(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped(Happening):
+    """The machine's clock was set: what was measured by it before lies elsewhere now."""
+
+    step_s: float
+    """Forward if positive [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerStarted(Happening):
     """The controller starts: what it knew of lines to grid operators is of another life."""
 
@@ -522,6 +530,7 @@ Event: TypeAlias = (
     | SourceHeard
     | FailsafeSet
     | LimitFollowed
+    | ClockStepped
     | ControllerStarted
     | PricesSet
     | BillingPeriodBegan

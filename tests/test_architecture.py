@@ -40,6 +40,8 @@ class TestContracts:
             ("solvers/greedy.py", "import smartcharge.model", "solvers know nothing of the house"),
             ("smartcharge/model.py", "import smartcharge.control.plan", "rooms, high to low"),
             ("smartcharge/mqtt/topics.py", "import smartcharge.store.codec", "rooms, high to low"),
+            ("smartcharge/words/base.py", "import smartcharge.mqtt.topics", "rooms, high to low"),
+            ("smartcharge/grid/http.py", "import smartcharge.mqtt.topics", "rooms, high to low"),
             ("smartcharge/control/flow.py", "import datetime", "control is pure"),
         ],
     )

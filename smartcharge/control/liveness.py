@@ -27,6 +27,7 @@ from hashlib import sha256
 from math import inf
 
 from smartcharge.events import (
+    ClockStepped,
     ControllerStarted,
     FailsafeSet,
     LimitLifted,
@@ -55,6 +56,8 @@ class Liveness(Enum):
     """Nobody is waited for any more, or nobody ever was."""
 
 
+_STAMPS = ("since_s", "heard_s", "there_until_s", "returned_s", "written_s")
+"""Times from which durations are counted."""
 UNSURE = frozenset({Liveness.INIT, Liveness.FAILSAFE})
 """States in which the failsafe value holds."""
 
@@ -207,6 +210,13 @@ def restarted(known: SourceState, event: ControllerStarted) -> SourceState:
         written_s=None,
         skew_s=0.0,
     )
+
+
+def moved(known: SourceState, event: ClockStepped) -> SourceState:
+    """Return a source after the clock was set: silence is as long as it was, and limits end when they were said to."""
+    known = at(known, event.at_s - event.step_s)
+    times = {name: getattr(known, name) for name in _STAMPS}
+    return replace(known, **{name: t + event.step_s for name, t in times.items() if t is not None})
 
 
 def in_force(known: SourceState, at_s: float) -> tuple[GridLimit, ...]:

@@ -13,6 +13,7 @@ from smartcharge.control.limits import changes_s, effective_limits
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.events import (
+    ClockStepped,
     ControllerStarted,
     Event,
     FailsafeSet,
@@ -347,6 +348,25 @@ class TestUntrustedClock:
         for skew_s in (30.0, -30.0):
             state = fold(one(patient), *live(), hours, beat(60.0, skew_s))
             assert [watts(state, s) for s in (69.0, 71.0, 229.0, 231.0)] == [20_000.0, 5000.0, 5000.0, 20_000.0]
+
+
+class TestClockIsSet:
+    """Durations do not depend on the clock of the wall; ends of limits do."""
+
+    @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+    def test_silence_is_as_long_as_it_was(self, step_s: float) -> None:
+        state = fold(one(), *live(), beat(60.0), ClockStepped(at_s=after(70.0 + step_s), step_s=step_s))
+        assert is_at(state, 179.0 + step_s) is Liveness.CONTROLLED
+        assert is_at(state, 181.0 + step_s) is Liveness.FAILSAFE
+
+    def test_a_line_that_was_lost_stays_lost(self) -> None:
+        state = fold(one(), *live(), beat(60.0), ClockStepped(at_s=after(200.0 - 1000.0), step_s=-1000.0))
+        assert is_at(state, -790.0) is Liveness.FAILSAFE
+
+    def test_a_limit_ends_when_it_was_said_to(self) -> None:
+        state = fold(one(replace(DSO, heartbeat_s=1e6)), *live(), limit(3.0, 5000.0, until=1000.0))
+        state = fold(state, ClockStepped(at_s=after(500.0), step_s=400.0))
+        assert (watts(state, 999.0), watts(state, 1000.0)) == (5000.0, RATING_W)
 
 
 class TestRelease:

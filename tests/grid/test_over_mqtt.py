@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from smartcharge.clock import now_s
+from smartcharge.control import liveness
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.section14a import pmin_w
 from smartcharge.sim import loop
@@ -210,6 +212,24 @@ class TestLostLine:
             await r.say("grid/dso/heartbeat", {"sent_at": iso(30.0)})
             await sleep(20.0)
             assert r.limit_w() == RATING_W
+
+        play(tmp_path, MQTT, story, cars=0)
+
+
+class TestClock:
+    @pytest.mark.parametrize("step_s", [7200.0, -7200.0])
+    def test_a_clock_that_is_set_neither_loses_a_line_nor_keeps_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
+    ) -> None:
+        async def story(r: Rig) -> None:
+            await r.beat("dso")
+            await r.say(SET, {"issued_at": iso(), "lifted": True})
+            monkeypatch.setattr("smartcharge.controller.now_s", lambda: now_s() + step_s)
+            await sleep(62.0)
+            known = r.state.sources["mqtt dso"]
+            assert liveness.at(known, now_s() + step_s).liveness is Liveness.CONTROLLED
+            await sleep(62.0)
+            assert liveness.at(known, now_s() + step_s).liveness is Liveness.FAILSAFE
 
         play(tmp_path, MQTT, story, cars=0)
 
