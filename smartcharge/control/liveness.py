@@ -195,28 +195,9 @@ def told(known: SourceState, event: FailsafeSet) -> SourceState:
     return replace(at(known, event.at_s), told=event)
 
 
-def restarted(known: SourceState, event: ControllerStarted) -> SourceState:
-    """Return a source after a start of the controller: what was limited stays so, the line must be proven anew."""
-    if known.source.heartbeat_s is None:
-        return known
-    known = at(known, event.at_s)
-    return replace(
-        known,
-        liveness=Liveness.INIT,
-        since_s=event.at_s,
-        heard_s=None,
-        there_until_s=None,
-        returned_s=None,
-        written_s=None,
-        skew_s=0.0,
-    )
-
-
-def moved(known: SourceState, event: ClockStepped) -> SourceState:
-    """Return a source after the clock was set: silence is as long as it was, and limits end when they were said to."""
-    known = at(known, event.at_s - event.step_s)
-    times = {name: getattr(known, name) for name in _STAMPS}
-    return replace(known, **{name: t + event.step_s for name, t in times.items() if t is not None})
+def disturbed(known: SourceState, event: ControllerStarted | ClockStepped) -> SourceState:
+    """Return a source after something that concerns every line."""
+    return _moved(known, event) if isinstance(event, ClockStepped) else _restarted(known, event)
 
 
 def in_force(known: SourceState, at_s: float) -> tuple[GridLimit, ...]:
@@ -262,6 +243,30 @@ def without_times(known: SourceState) -> object:
         for limit in known.limits
     }
     return known.liveness, known.failsafe_w, frozenset(limits)
+
+
+def _restarted(known: SourceState, event: ControllerStarted) -> SourceState:
+    """Return a source after a start of the controller: what was limited stays so, the line must be proven anew."""
+    if known.source.heartbeat_s is None:
+        return known
+    known = at(known, event.at_s)
+    return replace(
+        known,
+        liveness=Liveness.INIT,
+        since_s=event.at_s,
+        heard_s=None,
+        there_until_s=None,
+        returned_s=None,
+        written_s=None,
+        skew_s=0.0,
+    )
+
+
+def _moved(known: SourceState, event: ClockStepped) -> SourceState:
+    """Return a source after the clock was set: silence is as long as it was, and limits end when they were said to."""
+    known = at(known, event.at_s - event.step_s)
+    times = {name: getattr(known, name) for name in _STAMPS}
+    return replace(known, **{name: t + event.step_s for name, t in times.items() if t is not None})
 
 
 def _written(known: SourceState, at_s: float, limits: tuple[GridLimit, ...], issued_at_s: float | None) -> SourceState:

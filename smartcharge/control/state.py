@@ -168,10 +168,8 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _grid(state, event)
         case LimitFollowed():
             return replace(state, records=records.followed(state.records, state.sources, event))
-        case ClockStepped():
-            return replace(state, sources={n: liveness.moved(k, event) for n, k in state.sources.items()})
-        case ControllerStarted():
-            return replace(state, sources={n: liveness.restarted(k, event) for n, k in state.sources.items()})
+        case ClockStepped() | ControllerStarted():
+            return replace(state, sources={n: liveness.disturbed(k, event) for n, k in state.sources.items()})
         case PricesSet():
             return replace(state, prices=event)
         case BillingPeriodBegan():
