@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
+from math import ulp
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """How often time moved."""
         self.caught = 0
         """How often the poll before a jump found bytes that the first one had missed."""
+        self._clock_resolution: float
         self.workers = 0
         """Calls in an executor that somebody waits for; time stands still meanwhile."""
         self._now_s = 0.0
@@ -91,6 +93,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             timeout_s = min(timeout_s, (now - self._moved_at) * self.pace)
             self._moved_at = max(self._moved_at + timeout_s / self.pace, now - CATCH_UP_S)
         self._now_s += timeout_s
+        # asyncio runs what is due before now and its clock's resolution: after half a year of seconds that sum would
+        # round to now, and what is due now would never run.
+        self._clock_resolution = max(self._clock_resolution, ulp(self._now_s))
 
 
 class _JumpingSelector(selectors.DefaultSelector):

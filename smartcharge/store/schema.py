@@ -84,6 +84,9 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """(number, statements) of each step, in order."""
 
+_LOCK = 0x736D6368
+"""Names the lock that lets one process at a time bring a PostgreSQL database up to date."""
+
 _metadata = MetaData()
 _version = Table("schema_version", _metadata, Column("number", BigInteger, primary_key=True))
 
@@ -207,6 +210,8 @@ def upgrade(engine: Engine) -> None:
     Raises StoreError if it comes from a newer version of smartcharge or belongs to something else.
     """
     with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":  # SQLite locked the whole file when the transaction began
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         place = connection.engine.url.render_as_string()
         current = _current(connection)
         newest = MIGRATIONS[-1][0]

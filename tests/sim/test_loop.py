@@ -269,3 +269,16 @@ class TestMqtt:
         heard, at_s = loop.run(main(), epoch_s=datetime(2024, 1, 1, tzinfo=UTC).timestamp())
         assert heard == 48
         assert at_s == pytest.approx(DAY_S, abs=60.0)
+
+
+class TestALongTime:
+    def test_passes_after_half_a_year_too(self) -> None:
+        """From 2^24 s on the time between two floats is more than the resolution of asyncio's clock."""
+
+        async def story() -> float:
+            await asyncio.sleep(2.0**24)
+            for _ in range(1000):
+                await asyncio.sleep(0.1)
+            return asyncio.get_running_loop().time()
+
+        assert loop.run(story(), epoch_s=0.0) == pytest.approx(2.0**24 + 100.0, abs=1e-3)

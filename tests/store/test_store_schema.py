@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +74,11 @@ class TestSteps:
         numbers = made.pop("transaction_numbers")
         assert numbers == {"number", "station", "connector", "started_at_s", "id_token"}
         assert made == used
+
+    def test_who_opens_a_new_database_at_the_same_time_waits(self, lasting_url: str) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            for store in pool.map(open_store, [lasting_url] * 8):
+                asyncio.run(store.close())
 
     def test_numbers_count_up(self) -> None:
         assert [number for number, _ in schema.MIGRATIONS] == list(range(1, len(schema.MIGRATIONS) + 1))
