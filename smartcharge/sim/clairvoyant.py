@@ -2,8 +2,8 @@
 
 The whole recording becomes one `solvers.Problem`: every visit a column, the true wires its rows.  Nobody can do better:
 the wires' limits are convex, so the mean currents of whatever really happens in a slot keep them too, and minimum
-currents, steps, tapers and seconds of reaction are left out.  Uncontrolled load counts by its length, as if it were
-in phase with the cars; planted faults do not happen.
+currents, steps, tapers and seconds of reaction are left out (tapers would cost minutes for a per cent).  Uncontrolled
+load counts by its length, as if it were in phase with the cars; planted faults do not happen.
 """
 
 from __future__ import annotations
@@ -148,6 +148,7 @@ def _problem(run: Run, visits: Sequence[Visit], wanted_wh: Mapping[str, float]) 
         present_a=0.0 * evs,
         change_price=0.0,
         binary_slots=0,
+        base_w=base_w,
     )
     return problem, base_w
 

@@ -104,6 +104,19 @@ class TestMoney:
         assert best.energy_wh == pytest.approx(12_000.0)
         assert best.cost == pytest.approx(30.0)
 
+    def test_a_demand_charge_is_on_all_that_flows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A load of 10 A in the first two hours: the car waits for them to pass."""
+
+        class Morning:
+            def current_a(self, at_s: float) -> Phases:
+                return Phases(10.0 if at_s < START_S + 2.0 * HOUR_S else 0.0, 0.0, 0.0)
+
+        monkeypatch.setattr(clairvoyant, "loads_of", lambda run: {run.settings.site.circuits[0].id: Morning()})
+        site = replace(row_of(3), money=Money(energy_per_kwh=0.0, peak_per_kw=10.0))
+        best = optimum(run_of(visit("a", 0.0, 4.0, 4_600.0), site=site))
+        assert best is not None
+        assert best.cost == pytest.approx(23.0)
+
     def test_regret_of_cost_is_at_equal_energy(self) -> None:
         """It delivered half, at a peak of 4 kW; the same energy could have been had at 1 kW."""
         site = replace(row_of(3), money=Money(energy_per_kwh=0.0, peak_per_kw=10.0))
