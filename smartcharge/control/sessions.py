@@ -122,10 +122,11 @@ def metered(evse: EvseState, event: Metered) -> EvseState:
         session = replace(session, vehicle=learnt)
     frozen_since_s = _since(evse.frozen_since_s, event.at_s) if is_frozen else None
     history = conduct.metered(evse.health.history, event, offered)
+    heat = warmed(history.heat, event)
     health = replace(
         evse.health,
         watch=watched(evse, event, max(limits_a), is_frozen=is_frozen),
-        history=replace(history, heat=warmed(history.heat, event)),
+        history=history if heat is history.heat else replace(history, heat=heat),
     )
     after = replace(
         evse, session=session, reading=event, offered_a=offered, frozen_since_s=frozen_since_s, health=health

@@ -47,11 +47,27 @@ def derived_faults(state: State, now_s: float) -> Found:
     stale_s = STALE_INTERVALS * state.site.timing.meter_interval_s
     for name, evse in state.evses.items():
         if evse.reading is not None or evse.faults or evse.session is not None or evse.health.history.refusals:
-            for detect in _DETECTORS:
-                yield from detect(evse, now_s)
+            if evse.faults or _shows_something(evse):
+                for detect in _DETECTORS:
+                    yield from detect(evse, now_s)
             came_s = max(state.stations[evse.evse.station].came_s, default=0.0)
             at_s = _stale_at_s(evse, came_s, stale_s) if state.is_online(name) else None
             yield from _stale(evse, now_s, stale_s, at_s)
+
+
+def _shows_something(evse: EvseState) -> bool:
+    """Tell whether any detector could find something new; of an EVSE without faults there is nothing to take back."""
+    watch, history = evse.health.watch, evse.health.history
+    return (
+        evse.over_since_s is not None
+        or evse.frozen_since_s is not None
+        or watch.is_uneasy
+        or is_hot(watch, Cause.ENCLOSURE_HOT)
+        or is_hot(watch, Cause.CONNECTOR_HOT)
+        or history.short > 0.0
+        or bool(history.failed)
+        or history.refusals > 0
+    )
 
 
 def _stale_at_s(evse: EvseState, came_s: float, stale_s: float) -> float | None:
@@ -59,13 +75,10 @@ def _stale_at_s(evse: EvseState, came_s: float, stale_s: float) -> float | None:
     session = evse.session
     if session is None or session.transaction_id is None:
         return None
-    visit = evse.health.history.visit
-    known_s = (session.plugged_at_s, came_s, None if visit is None else visit.began_s, _read_s(evse))
-    return max(at_s for at_s in known_s if at_s is not None) + stale_s
-
-
-def _read_s(evse: EvseState) -> float | None:
-    return None if evse.reading is None else evse.reading.at_s
+    visit, reading = evse.health.history.visit, evse.reading
+    began_s = came_s if visit is None else visit.began_s
+    read_s = came_s if reading is None else reading.at_s
+    return max(session.plugged_at_s, came_s, began_s, read_s) + stale_s
 
 
 def _over_limit(evse: EvseState, now_s: float) -> Found:

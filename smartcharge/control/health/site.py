@@ -41,6 +41,8 @@ def site_faults(state: State, now_s: float) -> Found:
             is_there = has_spoken and is_lost(state, circuit, now_s)
             yield from _found(state, (f"circuit {circuit.id}", Cause.SITE_METER_LOST), now_s, detail, is_there=is_there)
     for name, station in state.stations.items():
+        if not state.site_faults and station.offline_since_s is None and len(station.came_s) < RECONNECTS:
+            continue
         away_s = None if station.offline_since_s is None else now_s - station.offline_since_s
         is_away = away_s is not None and away_s >= OFFLINE_S
         yield from _found(state, (f"station {name}", Cause.OFFLINE), now_s, "away for an hour", is_there=is_away)
@@ -130,6 +132,8 @@ def next_s(state: State) -> Iterator[float]:
 
 def resets(state: State, now_s: float) -> Iterator[ResetOrdered]:
     """Yield the stations to be restarted because their sessions fail: once for each trial, while nobody charges."""
+    if not any(Cause.SESSIONS_FAIL in evse.health.deratings for evse in state.evses.values() if evse.health.deratings):
+        return
     for station in state.site.stations:
         evses = [state.evses[evse.id] for evse in station.evses]
         known = state.stations[station.id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from smartcharge.control.health.memory import Slope, Watch
 from smartcharge.events import Charging, Metered
@@ -48,7 +48,9 @@ def watched(evse: EvseState, event: Metered, limit_a: float, *, is_frozen: bool)
     is_welded = not is_frozen and _flows_unasked(evse, event, limit_a)
     is_whole = event.current_a is not None and event.energy_wh is not None and not is_frozen
     return replace(
-        _electric(evse, warmer(watch, event), event),
+        watch,
+        **_warmth(watch, event),
+        **_electric(evse, watch, event),
         welded_since_s=_since(watch.welded_since_s, event.at_s) if is_welded else None,
         implausible=0 if is_plausible else watch.implausible + 1,
         good=watch.good + 1 if is_plausible and is_whole else 0,
@@ -57,33 +59,36 @@ def watched(evse: EvseState, event: Metered, limit_a: float, *, is_frozen: bool)
 
 def warmer(watch: Watch, event: Metered) -> Watch:
     """Return the watch after a reading that tells temperatures and nothing else."""
-    body_c, outlet_c = event.body_c, event.outlet_c
-    return replace(
-        watch,
-        body_c=watch.body_c if body_c is None else body_c,
-        outlet_c=watch.outlet_c if outlet_c is None else outlet_c,
-    )
+    return replace(watch, **_warmth(watch, event))
 
 
-def _electric(evse: EvseState, watch: Watch, event: Metered) -> Watch:
-    """Return the watch with what voltages and currents tell of the supply."""
+def _warmth(watch: Watch, event: Metered) -> dict[str, Any]:
+    """Return the temperatures that are known after a reading."""
+    return {
+        "body_c": watch.body_c if event.body_c is None else event.body_c,
+        "outlet_c": watch.outlet_c if event.outlet_c is None else event.outlet_c,
+    }
+
+
+def _electric(evse: EvseState, watch: Watch, event: Metered) -> dict[str, Any]:
+    """Return what voltages and currents tell of the supply, as changes of the watch."""
     dead = _dead(evse, watch, event)
     is_any, now_s = any(dead), event.at_s
     used = evse.evse.wiring is Wiring.THREE_PHASE and event.current_a is not None and min(event.current_a) >= LEAST_A
-    watch = replace(
-        watch, dead=dead,
-        dead_since_s=_since(watch.dead_since_s, now_s) if is_any else None,
-        live_since_s=None if is_any else _since(watch.live_since_s, now_s),
-        used_all=watch.used_all or used,
-    )  # fmt: skip
+    changes: dict[str, Any] = {
+        "dead": dead,
+        "dead_since_s": _since(watch.dead_since_s, now_s) if is_any else None,
+        "live_since_s": None if is_any else _since(watch.live_since_s, now_s),
+        "used_all": watch.used_all or used,
+    }
     if event.voltage_v is None or evse.evse.wiring is Wiring.DC:
-        return watch
+        return changes
     is_out = _is_out(evse.evse, event.voltage_v, dead)
-    return replace(
-        watch,
-        volts_out_since_s=_since(watch.volts_out_since_s, now_s) if is_out else None,
-        volts_in_since_s=None if is_out else _since(watch.volts_in_since_s, now_s),
-    )
+    return {
+        **changes,
+        "volts_out_since_s": _since(watch.volts_out_since_s, now_s) if is_out else None,
+        "volts_in_since_s": None if is_out else _since(watch.volts_in_since_s, now_s),
+    }
 
 
 def _is_out(evse: Evse, voltage_v: Phases, dead: tuple[bool, bool, bool]) -> bool:
