@@ -72,6 +72,16 @@ class Priority(Enum):
     P3 = "P3"
 
 
+class Response(Enum):
+    """How faults are answered; a site derates, the others are what simulations compare that with."""
+
+    DERATE = "derate"
+    BLOCK = "block"
+    """Every fault that is worth a derate stops its EVSE for as long as it is there."""
+    IGNORE = "ignore"
+    """Nothing is done."""
+
+
 class OrderKind(Enum):
     """What a person may order about a fault."""
 

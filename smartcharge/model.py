@@ -12,7 +12,7 @@ from enum import Enum
 from math import sqrt
 from typing import NamedTuple, NewType, Self
 
-from smartcharge.faults import Cause
+from smartcharge.faults import Cause, Response
 
 CircuitId = NewType("CircuitId", str)
 StationId = NewType("StationId", str)
@@ -423,6 +423,8 @@ class Site:
     """A raise smaller than this [A] is not sent: each profile wears a station's flash."""
     vendor_codes: Mapping[tuple[str, str], Cause] = field(default_factory=dict, repr=False)
     """What vendors' own error codes mean, by vendor and code."""
+    response: Response = Response.DERATE
+    """How faults are answered; no key of a site file."""
 
     @property
     def evses(self) -> tuple[Evse, ...]:

@@ -27,6 +27,7 @@ from smartcharge.sim.assumptions import Assumptions, Needs, Pilots
 from smartcharge.sim.campaign import Campaign, OnSample, check_targets, play, summary
 from smartcharge.sim.cars import Battery
 from smartcharge.sim.clairvoyant import hindsight
+from smartcharge.sim.field import field_faults
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.runner import Run, Transport
 from smartcharge.sim.scenario import Scenario, load_scenario
@@ -70,7 +71,8 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         longest_stay_s=inf if longest_stay_h is None else 3600.0 * longest_stay_h,
     )  # fmt: skip
     settings = _settings(site, assumptions, capacity_w)
-    scenario = Scenario() if faults is None else load_scenario(faults)
+    is_field = faults is not None and str(faults) == options.FIELD
+    scenario = Scenario() if faults is None or is_field else load_scenario(faults)
     check_targets(scenario, settings.site)
     if (recording is None) == (kind is None):
         raise typer.BadParameter("give either --recording FILE or --generate KIND")
@@ -80,11 +82,14 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         assert kind is not None
         cars = generated_cars(kind, settings.site, start=start, days=days, seed=seed)
     assert policies is not None
+    if is_field:
+        scenario = Scenario(faults=field_faults(settings.site, cars.days, seed))
     visits = assumptions.visits(cars.visits)
     run = Run(
         settings=settings, policy=policies[0], visits=visits, start_s=cars.start_s,
         end_s=_end_s(cars, visits) if until_empty else cars.end_s, scenario=scenario, transport=transport,
         assumptions=assumptions, history=cars.history, seed=seed,
+        weighs_faults=faults is not None,
     )  # fmt: skip
     campaign = _campaign(run, policies, cars, jobs=jobs or os.cpu_count() or 1, log_level=log_level)
     _write(campaign, json_out, html_out)

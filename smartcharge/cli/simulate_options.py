@@ -105,8 +105,16 @@ Uninterrupted: TypeAlias = Annotated[
 Capacity: TypeAlias = Annotated[
     float | None, typer.Option(min=0.0, help="As if the grid connection had only this power.", rich_help_panel=_ASSUMED)
 ]
+FIELD: Final = "field"
+"""Instead of a file: faults at field rates."""
+
 Faults: TypeAlias = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Scenario (TOML): grid limits, faults.", rich_help_panel=_ASSUMED)
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_ASSUMED,
+        help=f"Scenario (TOML): grid limits, faults; `{FIELD}` for faults as often as they come in the field.",
+    ),
 ]
 
 Policies: TypeAlias = Annotated[

@@ -20,6 +20,7 @@ from smartcharge.errors import ConfigError, SmartChargeError
 from smartcharge.model import Site
 from smartcharge.sim.assumptions import Assumptions
 from smartcharge.sim.clairvoyant import Hindsight
+from smartcharge.sim.costs import fault_figures, with_tolls
 from smartcharge.sim.result import FAIRNESS, Result
 from smartcharge.sim.runner import UNCONTROLLED, Run, simulate
 from smartcharge.sim.scenario import Scenario
@@ -159,7 +160,8 @@ def _work(run: Run, link: Connection, log_level: str) -> None:
             link.send(at_s)
 
     try:
-        link.send(simulate(run, on_sample=tell))
+        result = simulate(run, on_sample=tell)
+        link.send(with_tolls(run, result) if run.weighs_faults and run.policy != UNCONTROLLED else result)
     except (SmartChargeError, OSError) as error:
         link.send(_Failure(str(error)))
 
@@ -233,7 +235,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "plans": len(result.solve_s),
         "violation_details": [asdict(violation) for violation in result.violations],
         "misbehaviour": [asdict(violation) for violation in result.misbehaviour],
-        "faults": [asdict(detection) for detection in result.detections],
+        "faults": fault_figures(result),
     }
 
 

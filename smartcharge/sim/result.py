@@ -48,6 +48,21 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Toll:
+    """What a fault of an EVSE's hardware cost the sessions there."""
+
+    kind: str
+    target: str
+    planted_s: float
+    lost_wh: float
+    """Energy not delivered [Wh] against the same days without a fault."""
+    if_blocked_wh: float
+    """The same, had its EVSE been blocked for as long as the fault was there."""
+    if_ignored_wh: float
+    """The same, had nobody done anything; hardware that bears too much then switches itself off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The figures of one policy."""
 
@@ -79,6 +94,8 @@ class Result:
     """Real time of every plan [s]."""
     wall_s: float
     series: Series = field(repr=False)
+    tolls: tuple[Toll, ...] = ()
+    """What faults cost, where that was asked for."""
     facts: tuple[FaultRaised | Outcome, ...] = field(default=(), repr=False)
     """What the controller wrote down of faults and of what it did about them."""
 

@@ -73,6 +73,8 @@ class Run:
     pace: float | None = None
     """Simulated seconds per real second at most; None is as fast as possible."""
     sample_s: float = 60.0
+    weighs_faults: bool = False
+    """Whether the same days are played again to tell what each fault cost."""
 
 
 def simulate(
@@ -127,7 +129,7 @@ def grid_limits(run: Run) -> Iterator[tuple[float, float, CircuitId, Phases]]:
     circuits = {circuit.id: circuit for circuit in site.circuits}
     for step in run.scenario.limits:
         circuit = site.circuits[0] if step.circuit is None else circuits[CircuitId(step.circuit)]
-        at_s = _midnight_s(run) + step.after_s
+        at_s = midnight_s(run) + step.after_s
         to_s = run.end_s if step.duration_s is None else at_s + step.duration_s
         if at_s + site.timing.reaction_s < to_s:
             yield at_s + site.timing.reaction_s, to_s, circuit.id, step.limit_a(circuit)
@@ -142,7 +144,8 @@ def _load_reaction_s(run: Run) -> float:
     return site.timing.reaction_s + measured_s
 
 
-def _midnight_s(run: Run) -> float:
+def midnight_s(run: Run) -> float:
+    """Return the begin of a run's first day [s since 1970]."""
     zone = ZoneInfo(run.settings.site.timezone)
     first_day = datetime.fromtimestamp(run.start_s, zone).date()
     return datetime.combine(first_day, datetime.min.time(), zone).timestamp()
@@ -190,7 +193,7 @@ async def _surroundings(
             if run.policy != UNCONTROLLED:
                 await plant.start()
         stage = Stage(
-            site=site, midnight_s=_midnight_s(run), world=world, watcher=watcher, recorder=recorder,
+            site=site, midnight_s=midnight_s(run), world=world, watcher=watcher, recorder=recorder,
             fleet=fleet, plant=plant, meters=Meters(site, world, wire, run.seed), operator=GridOperator(wire),
             book=LimitBook(site=site, watcher=watcher, recorder=recorder), broker=broker,
             wire=wire, visits=run.visits,

@@ -11,7 +11,7 @@ from smartcharge.csms.profile_store import STATION, Filter
 from smartcharge.csms.profiles import Profile, Purpose
 from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time
-from smartcharge.sim.ailments import Ailment
+from smartcharge.sim.ailments import AMBIENT_C, SOUND, Ailment
 from smartcharge.sim.station_link import Message
 from smartcharge.sim.station_orders import (
     bays,
@@ -138,8 +138,12 @@ class Station201:
         return message
 
     def warmth(self, bay: Bay, sample: Sample) -> list[Message]:
-        """Return a NotifyEvent once the connector is a few degrees warmer or colder: a monitor of type Delta."""
-        if sample.outlet_c is None or abs(sample.outlet_c - bay.told_c) < DELTA_C:
+        """Return a NotifyEvent once a connector that has a sensor is a few degrees warmer or colder (Delta monitor).
+
+        In the simulation those have one that were ill once.
+        """
+        is_usual = bay.ailment is SOUND and bay.told_c == AMBIENT_C
+        if is_usual or sample.outlet_c is None or abs(sample.outlet_c - bay.told_c) < DELTA_C:
             return []
         bay.told_c = sample.outlet_c
         return [self._notify(bay, "TemperatureSensor", "Temperature", f"{sample.outlet_c:.1f}")]

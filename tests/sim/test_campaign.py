@@ -70,7 +70,8 @@ class TestTheSummary:
         assert (read["site"], read["recording"]) == ("site", "cars.csv")
         edf = read["policies"]["edf"]
         assert (edf["violations"], edf["violation_details"][0]["circuit"]) == (1, "north")
-        assert edf["faults"][0]["kind"] == "station-silent"
+        assert edf["faults"]["each"][0]["kind"] == "station-silent"
+        assert (edf["faults"]["injected"], edf["faults"]["detected"], edf["faults"]["missed"]) == (1, 1, [])
         assert edf["solve_s"] == {"median": 0.020, "p95": 0.5, "max": 0.5}
         assert read["policies"]["uncontrolled"]["solve_s"] == {"median": None, "p95": None, "max": None}
 

@@ -17,7 +17,8 @@ from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.control.health.watch import is_hot
 from smartcharge.control.state import State
 from smartcharge.events import Derated, FaultRaised, Restored
-from smartcharge.faults import Cause, DeratingStage, Effect
+from smartcharge.faults import Cause, DeratingStage, Effect, Response
+from smartcharge.frozen import replace
 from smartcharge.model import EvseId
 
 Faults: TypeAlias = Mapping[Cause, Sequence[FaultRaised]]
@@ -63,9 +64,26 @@ def due(state: State, now_s: float) -> Iterator[Derated | Restored]:
         if evse.faults or evse.health.deratings:
             faults = causes(state, name, now_s)
             for cause in {**faults, **evse.health.deratings}:
-                step = _Case.of(evse, cause, faults.get(cause, ()), now_s).step()
+                rule = _answered(RULES[cause], state.site.response)
+                known = evse.health.deratings.get(cause)
+                step = _Case(rule=rule, evse=evse, faults=faults.get(cause, ()), known=known, now_s=now_s).step()
                 if step is not None:
                     yield step
+
+
+def _answered(rule: Rule, response: Response) -> Rule:
+    """Return a rule as a site answers faults: as it is, as a plain block, or not at all."""
+    match response:
+        case Response.DERATE:
+            return rule
+        case Response.BLOCK:
+            steps = (0.0,) if rule.steps else ()
+            return replace(
+                rule, steps=steps, delay_s=0.0, hold_s=0.0, ramp_s=None, probation=None, latch_at=None,
+                is_on_trial=False,
+            )  # fmt: skip
+        case Response.IGNORE:
+            return replace(rule, steps=())
 
 
 def next_s(evse: EvseState) -> Iterator[float]:
@@ -106,11 +124,6 @@ class _Case:
     faults: Sequence[FaultRaised]
     known: Derating | None
     now_s: float
-
-    @classmethod
-    def of(cls, evse: EvseState, cause: Cause, faults: Sequence[FaultRaised], now_s: float) -> _Case:
-        known = evse.health.deratings.get(cause)
-        return cls(rule=RULES[cause], evse=evse, faults=faults, known=known, now_s=now_s)
 
     def step(self) -> Derated | Restored | None:
         """Return the step that is due, if any."""
@@ -177,7 +190,7 @@ class _Case:
         """Return the steps as currents [A]; what is below the minimum is a stop."""
         evse = self.evse.evse
         match self.rule.cause:
-            case Cause.MODULES_LOST:
+            case Cause.MODULES_LOST if self.rule.steps != (0.0,):
                 count = evse.modules or UNSTATED_MODULES
                 shares: tuple[float, ...] = (max(0.0, 1.0 - len(self.faults) / count),)
             case Cause.METER_FAILED if evse.bills:
