@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import closed_loop, limit_cut, openadr_events, predict, simulate, solve
+from benchmarks import closed_loop, limit_cut, openadr_events, predict, scale, simulate, solve
 from benchmarks.figures import Row, machine
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
     "limit_cut": limit_cut.measure,
+    "scale": scale.measure,
     "openadr_events": openadr_events.measure,
     "solve": solve.measure,
     "predict": predict.measure,

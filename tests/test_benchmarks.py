@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import closed_loop, garages, limit_cut, openadr_events, predict, simulate, solve
+from benchmarks import closed_loop, garages, limit_cut, openadr_events, predict, scale, simulate, solve
 from benchmarks.figures import Row
 from benchmarks.peers import PEERS
 from benchmarks.recording import MARCH
@@ -35,6 +35,15 @@ def test_a_program_of_openadr_events_is_understood() -> None:
     (row,) = openadr_events.measure(events=20, repeats=2)
     assert (row["benchmark"], row["events"]) == ("openadr_events", 20)
     assert 0.0 < row["median_s"] <= row["p99_s"] <= row["max_s"]
+
+
+class TestScale:
+    def test_every_station_is_known_metered_and_comes_back(self) -> None:
+        (row,) = scale.measure(stations=3, seconds=0.5, settle_s=0.0)
+        assert (row["benchmark"], row["stations"]) == ("scale", 3)
+        assert row["first_connect_s"] is not None
+        assert row["reconnect_storm_s"] is not None
+        assert 0.0 <= row["cpu_of_one_core"] < 2.0
 
 
 @pytest.fixture(scope="module")
