@@ -300,7 +300,9 @@ def _phases(evse: EvseState) -> tuple[int | None, int | None]:
     """Return how many phases the car was found to use, and how many the EVSE has left; None where it may be all."""
     if Cause.PHASE_LOST in evse.health.deratings:
         return None, max(1, evse.health.watch.dead.count(False))
-    return (evse.session.vehicle.phases_used if evse.session is not None else None), None
+    used = evse.session.vehicle.phases_used if evse.session is not None else None
+    # A car that uses all of them loads the network as one of which nothing is known: nothing to work out anew.
+    return (used if used is not None and used < evse.evse.phase_count else None), None
 
 
 def topology_of(site: Site, evses: Mapping[EvseId, EvseState]) -> Topology:
