@@ -25,7 +25,7 @@ def run(
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="From here on, to stderr.")] = LogLevel.INFO,
 ) -> None:
-    """Run a site: stations connect over OCPP, meters and grid limits come in over MQTT, setpoints go out.
+    """Run a site: stations connect over OCPP, meters and grid limits come in, setpoints go out.
 
     It refuses to start if the fallback budget does not hold. What happened is in the journal (`[store]` in the site
     file), also after kill -9: started again, it goes on where it was. SIGINT (Ctrl-C) or SIGTERM stop it; the

@@ -39,6 +39,13 @@ def derived(state: State, now_s: float) -> Iterator[LimitFollowed]:
             yield from _progress(state, key, record, now_s)
 
 
+def due_s(state: State) -> Iterator[float]:
+    """Yield when it must be said of a limit that it cannot be met, unless it was applied by then."""
+    for record in state.records.values():
+        if record.ended_s is None and record.applied_s is None and record.unmet is None:
+            yield record.due_s + state.site.timing.reaction_s
+
+
 def is_waiting(state: State) -> bool:
     """Tell whether the next measurement could prove something."""
     return any(r.ended_s is None and (r.measured_s is None or r.over_w > 0.0) for r in state.records.values())
@@ -65,7 +72,7 @@ def _progress(state: State, key: Key, record: Record, now_s: float) -> Iterator[
         excess_w = _excess_w(state, record.limit, _believed(state, now_s), now_s)
         if excess_w <= 0.0:
             yield _fact(key, Stage.APPLIED, now_s, max(record.due_s, record.accepted_s or record.due_s))
-        elif record.unmet is None and now_s - record.due_s > state.site.timing.reaction_s:
+        elif record.unmet is None and now_s >= record.due_s + state.site.timing.reaction_s:
             unmet = _fact(key, Stage.UNMET, now_s)
             yield replace(unmet, over_w=excess_w, reason=_holding(state, record.limit, now_s))
     measured = _measured(state, record.limit, now_s)

@@ -118,6 +118,7 @@ def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
 def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[float]:
     yield decision.at_s + IDLE_S
     yield from changes_s(state, decision.at_s, decision.at_s + IDLE_S)
+    yield from compliance.due_s(state)
     if any(True for known in state.sources.values() for _ in liveness.letting_go(known, decision.at_s)):
         yield decision.at_s + state.site.timing.fast_s
     if plan is not None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from smartcharge.control.compliance import derived, is_waiting
+from smartcharge.control.plan import Decision
 from smartcharge.control.records import MOST_ENDED, Record
-from smartcharge.control.schedule import matters
+from smartcharge.control.schedule import matters, next_due_s
 from smartcharge.control.state import State
 from smartcharge.events import (
     CircuitMetered,
@@ -117,6 +118,13 @@ class TestCannotComply:
         state = looked(fold(busy(), offline, limit(5000.0), command("a/1", 0.0, 0.2, 12)), 0.3)
         assert record(looked(state, 14.9)).unmet is None
         assert record(looked(state, 15.1)).unmet == "b/1 may still draw and cannot be told"
+
+    def test_it_is_said_in_time(self) -> None:
+        state = looked(fold(busy(), limit(13_800.0)), 0.1)
+        idle = Decision(at_s=NOON_S + 10.0, setpoints={})
+        assert next_due_s(state, idle, None, NOON_S + 10.0) == NOON_S + 15.0
+        assert record(looked(state, 15.0)).unmet is not None
+        assert next_due_s(looked(state, 15.0), replace(idle, at_s=NOON_S + 15.0), None, NOON_S + 15.0) > NOON_S + 20.0
 
     def test_it_may_be_applied_later(self) -> None:
         state = looked(looked(fold(busy(), limit(13_800.0)), 0.1), 20.0)
