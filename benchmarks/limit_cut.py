@@ -12,20 +12,26 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
 
 from benchmarks.figures import Row, spread
 from smartcharge.clock import now_s
 from smartcharge.config import OcppSettings, Settings, StoreSettings
 from smartcharge.control.state import State
 from smartcharge.events import Accepted, Commanded, Event, LimitLifted, LimitSet, ProfileKind
+from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
     Circuit,
     CircuitId,
     Evse,
     EvseId,
+    GridSource,
     Phases,
     Rotation,
     Site,
@@ -43,6 +49,7 @@ from smartcharge.sim.plant import Plant
 from smartcharge.sim.station_parts import StationOptions
 from smartcharge.sim.world import LoopDriver, World
 from smartcharge.store import open_store
+from smartcharge.words.base import utc
 
 FULL_A = 16.0
 """What every station gives before the cut [A]."""
@@ -173,13 +180,73 @@ class _Witness:
         return self.journal.load()
 
 
+class MqttOperator:
+    """A grid operator on the site's broker."""
+
+    name = "mqtt"
+    rooms: tuple[HttpRoom, ...] = ()
+
+    def __init__(self, site: Site, port: int) -> None:
+        self._wire = MqttWire(site, port)
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        await self._wire.run()
+
+    async def limit(self, current_a: Phases) -> None:
+        """Limit the grid connection for an hour."""
+        until_s = now_s() + 3600.0
+        self._wire.say(
+            LimitSet(at_s=now_s(), source=OPERATOR, circuit=MAIN, current_a=current_a, valid_until_s=until_s)
+        )
+
+    async def lift(self) -> None:
+        """Say that there is no limit."""
+        self._wire.say(LimitLifted(at_s=now_s(), source=OPERATOR, circuit=MAIN))
+
+
+class HttpOperator:
+    """A grid operator that calls the site's HTTP server; the site waits for it, and hears it from the start."""
+
+    name = "http"
+
+    def __init__(self, site: Site, port: int) -> None:
+        del port
+        waiting = replace(site, grid=(GridSource(id=f"http {OPERATOR}", circuit=MAIN),))
+        self.rooms = (HttpRoom(waiting, HttpSettings(port=0, tokens={OPERATOR: "token"})),)
+        self._http = httpx.AsyncClient(headers={"Authorization": "Bearer token"})
+        self._site = ""
+
+    async def run(self) -> None:
+        """Learn where the site is; wait until cancelled."""
+        self._site = f"http://127.0.0.1:{await self.rooms[0].ready()}/grid/{OPERATOR}"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._http.aclose()
+
+    async def limit(self, current_a: Phases) -> None:
+        """Limit the grid connection for an hour."""
+        await self._put({"current_a": current_a._asdict(), "valid_until": utc(now_s() + 3600.0).isoformat()})
+
+    async def lift(self) -> None:
+        """Say that there is no limit."""
+        await self._put({"lifted": True})
+
+    async def _put(self, body: dict[str, Any]) -> None:
+        answer = await self._http.put(
+            f"{self._site}/limits/{MAIN}", json={"issued_at": utc(now_s()).isoformat(), **body}
+        )
+        answer.raise_for_status()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rig:
     """Everything that runs."""
 
     site: Site
     witness: _Witness
-    wire: MqttWire
+    operator: MqttOperator | HttpOperator
     stations: OcppStations
 
     def together_a(self) -> float:
@@ -189,41 +256,44 @@ class _Rig:
 
 
 def measure(*, stations: int = 200, cuts: int = 10, dwell_s: float = DWELL_S) -> list[Row]:
-    """Return one row: the times from the operator's message to the last station's acceptance [s]."""
+    """Return a row for each way that the limit may come: the times from the message to the last acceptance [s]."""
+    return [_row(way, stations, cuts, dwell_s) for way in (MqttOperator, HttpOperator)]
+
+
+def _row(way: type[MqttOperator | HttpOperator], stations: int, cuts: int, dwell_s: float) -> Row:
     with TemporaryDirectory() as folder:
-        marks = asyncio.run(_measure(site_of(stations), cuts, dwell_s, Path(folder)))
+        marks = asyncio.run(_measure(way, site_of(stations), cuts, dwell_s, Path(folder)))
     since_sent = {
         name: spread([mark[name] - mark["sent"] for mark in marks]) for name in ("heard", "decided", "accepted")
     }
-    return [
-        {"benchmark": "limit_cut", "stations": stations, "cuts": cuts, **since_sent["accepted"]}
-        | {f"{name}_{key}": since_sent[name][key] for name in ("heard", "decided") for key in ("median_s", "max_s")}
-    ]
+    row = {"benchmark": "limit_cut", "over": way.name, "stations": stations, "cuts": cuts, **since_sent["accepted"]}
+    parts = (("heard", "median_s"), ("heard", "max_s"), ("decided", "median_s"), ("decided", "max_s"))
+    return row | {f"{name}_{key}": since_sent[name][key] for name, key in parts}
 
 
-async def _measure(site: Site, cuts: int, dwell_s: float, folder: Path) -> list[dict[str, float]]:
+async def _measure(
+    way: type[MqttOperator | HttpOperator], site: Site, cuts: int, dwell_s: float, folder: Path
+) -> list[dict[str, float]]:
     found = []
     half_a = Phases(*(a / 2.0 for a in site.circuits[0].rating_a))
-    async with _rig(site, folder) as rig:
+    async with _rig(way, site, folder) as rig:
         for _ in range(cuts):
             await rig.witness.answer()
             await asyncio.sleep(dwell_s)
             await rig.witness.answer()
             rig.witness.expect(0.0, FULL_A - 1.0, with_plan=False)
             sent = time.perf_counter()
-            rig.wire.say(
-                LimitSet(at_s=now_s(), source=OPERATOR, circuit=MAIN, current_a=half_a, valid_until_s=now_s() + 3600.0)
-            )
+            await rig.operator.limit(half_a)
             found.append({"sent": sent, **await rig.witness.answer()})
             assert rig.together_a() <= half_a.l1 + 1e-3, "what the stations hold exceeds the new limit"
             await asyncio.sleep(dwell_s)
             rig.witness.expect(FULL_A - site.deadband_a, FULL_A, with_plan=True)
-            rig.wire.say(LimitLifted(at_s=now_s(), source=OPERATOR, circuit=MAIN))
+            await rig.operator.lift()
     return found
 
 
 @asynccontextmanager
-async def _rig(site: Site, folder: Path) -> AsyncIterator[_Rig]:
+async def _rig(way: type[MqttOperator | HttpOperator], site: Site, folder: Path) -> AsyncIterator[_Rig]:
     """Start broker, controller and stations, with a car at each."""
     async with embedded_broker() as port, open_store(f"sqlite:///{folder / 'site.db'}") as store:
         witness = _Witness(journal=store.journal, evses=frozenset(evse.id for evse in site.evses))
@@ -231,19 +301,22 @@ async def _rig(site: Site, folder: Path) -> AsyncIterator[_Rig]:
         settings = Settings(
             site=site, mqtt=MqttSettings(host="127.0.0.1", port=port), ocpp=OcppSettings(), store=StoreSettings()
         )
-        plant = Plant(settings=settings, journal=witness, ledger=store.ledger, observers=(witness,))
+        operator = way(site, port)
+        plant = Plant(
+            settings=settings, journal=witness, ledger=store.ledger, sources=operator.rooms,
+            observers=(witness, *operator.rooms),
+        )  # fmt: skip
         await plant.start()
         world = World(site, start_s=now_s())
         driver = LoopDriver(world)
         options = StationOptions(boot_s=0.1, start_s=0.5)
         stations = OcppStations(site, world, f"ws://127.0.0.1:{plant.ocpp_port}", options=options)
-        wire = MqttWire(site, port)
-        tasks = [asyncio.create_task(work) for work in (stations.run(), wire.run())]
+        tasks = [asyncio.create_task(work) for work in (stations.run(), operator.run())]
         for evse in site.evses:
             car = Car.ideal(energy_wh=100_000.0, max_w=evse.max_w)
             stations.plug(evse.id, car, f"driver of {evse.id}")
         try:
-            yield _Rig(site=site, witness=witness, wire=wire, stations=stations)
+            yield _Rig(site=site, witness=witness, operator=operator, stations=stations)
         finally:
             for task in tasks:
                 task.cancel()
