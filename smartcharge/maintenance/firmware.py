@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, assert_never
 
 from smartcharge.codec import Codec
 from smartcharge.events import (
+    Derated,
     Event,
     FaultRaised,
     FirmwareReported,
@@ -24,8 +25,9 @@ from smartcharge.events import (
     TransactionStarted,
     Unplugged,
 )
+from smartcharge.faults import Effect
 from smartcharge.maintenance.ports import Place
-from smartcharge.maintenance.timeline import SERVES, timelines
+from smartcharge.maintenance.timeline import timelines
 from smartcharge.model import EvseId, StationId
 from smartcharge.ports import Kept, Written
 
@@ -233,8 +235,10 @@ def _failure(event: Event, order: UpdateOrdered, booted_s: float | None, rules: 
     match event:
         case FirmwareReported(status=status, request_id=number) if status in FAILED:
             return status if number in (None, order.request_id) else None
-        case FaultRaised(code=code) if booted_s is not None and code not in SERVES:
+        case FaultRaised(code=code, effect=Effect.FAULTED) if booted_s is not None:
             return f"{code} after the update" if event.at_s - booted_s <= rules.soak_s else None
+        case Derated(cause=cause, limit_a=0.0) if booted_s is not None:
+            return f"{cause.value} after the update" if event.at_s - booted_s <= rules.soak_s else None
         case _:
             return None
 

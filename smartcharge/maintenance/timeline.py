@@ -1,6 +1,6 @@
 """From facts to outages: when each port could not have served a driver, why, and by which facts that is known.
 
-A port is *held* by whatever keeps it from serving: its station is offline, a fault that stops it, an
+A port is *held* by whatever keeps it from serving: its station is offline or says Faulted, a derate or an
 order below its minimum current.  Time in which nobody watched (the controller was down, the station
 had never been heard of) is *unknown*: neither up nor down.
 """
@@ -13,24 +13,23 @@ from math import inf
 from typing import Final
 
 from smartcharge.events import (
+    Derated,
     FaultCleared,
     FaultRaised,
     OperatorOrder,
+    Restored,
     StationBooted,
     StationOffline,
     StationOnline,
     Watched,
 )
+from smartcharge.faults import Effect
 from smartcharge.maintenance.ports import Port
 from smartcharge.maintenance.spans import Span, Spans, less, union
 from smartcharge.model import EvseId
 from smartcharge.ports import Kept
 
 OFFLINE: Final = "offline"
-SERVES: Final = frozenset(
-    {"NoError", "WeakSignal", "LocalListConflict", "ReaderFailure", "HighTemperature", "meter-frozen", "over-limit"}
-)
-"""Fault codes with which a port goes on serving, at less power if need be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class Hold:
     """One thing that kept a port from serving."""
 
     cause: str
-    """``offline: REASON``, ``fault CODE: DETAIL`` or ``order of AUTHOR: REASON``."""
+    """``offline: REASON``, ``fault CODE: DETAIL``, ``stopped for CAUSE: REASON`` or ``order of AUTHOR: REASON``."""
     since_s: float
     until_s: float
     """Infinite while it lasts."""
@@ -103,10 +102,14 @@ class _Track:
                 self.begin(OFFLINE, f"{OFFLINE}: {reason}", fact)
             case StationOnline() | StationBooted():
                 self.end(OFFLINE, fact)
-            case FaultRaised(code=code, detail=detail) if code not in SERVES:
+            case FaultRaised(code=code, detail=detail, effect=Effect.FAULTED):
                 self.begin(f"fault {code}", f"fault {code}: {detail}".removesuffix(": "), fact)
             case FaultCleared(code=code):
                 self.end(f"fault {code}", fact)
+            case Derated(cause=cause, limit_a=limit_a, reason=reason) if limit_a < self.port.min_a:
+                self.begin(f"derate {cause.value}", f"stopped for {cause.value}: {reason}", fact)
+            case Derated(cause=cause) | Restored(cause=cause):
+                self.end(f"derate {cause.value}", fact)
             case OperatorOrder(limit_a=float(limit_a), author=author, reason=reason) if limit_a < self.port.min_a:
                 self.begin("order", f"order of {author}: {reason}", fact)
             case OperatorOrder():

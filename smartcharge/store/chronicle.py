@@ -14,12 +14,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, insert, select
 
 from smartcharge.events import (
+    Derated,
     Event,
     FaultCleared,
+    FaultOrder,
     FaultRaised,
     FirmwareReported,
     OperatorOrder,
     Plugged,
+    Restored,
+    ServiceNeeded,
+    SiteFaultCleared,
+    SiteFaultRaised,
     StationBooted,
     StationOffline,
     StationOnline,
@@ -44,6 +50,12 @@ KEPT: Final[tuple[type[Event], ...]] = (
     TransactionEnded,
     FaultRaised,
     FaultCleared,
+    Derated,
+    Restored,
+    SiteFaultRaised,
+    SiteFaultCleared,
+    ServiceNeeded,
+    FaultOrder,
     OperatorOrder,
     Watched,
 )

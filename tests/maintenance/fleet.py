@@ -17,6 +17,7 @@ from smartcharge.events import (
     StationOnline,
     Unplugged,
 )
+from smartcharge.faults import Effect
 from smartcharge.maintenance.ports import Place
 from smartcharge.model import StationId
 from smartcharge.orders import Order, UpdateFirmware
@@ -86,6 +87,6 @@ class Fleet:
         if mood == "breaks" and version != "1":
             (evse, *_) = [port.evse for port in self.place.ports if port.station == station]
             await asyncio.sleep(1800.0)
-            await self.tell(FaultRaised(at_s=now_s(), evse=evse, code="InternalError"))
+            await self.tell(FaultRaised(at_s=now_s(), evse=evse, code="InternalError", effect=Effect.FAULTED))
             await asyncio.sleep(60.0)
             await self.tell(FaultCleared(at_s=now_s(), evse=evse, code="InternalError"))

@@ -6,16 +6,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from smartcharge.events import (
+    Derated,
     Event,
     FaultCleared,
     FaultRaised,
     OperatorOrder,
+    Restored,
     StationOffline,
     StationOnline,
     TransactionEnded,
     TransactionStarted,
     Watched,
 )
+from smartcharge.faults import Cause as FaultCause
+from smartcharge.faults import DeratingStage, Effect
 from smartcharge.maintenance.exclusions import Cause, Exclusion
 from smartcharge.maintenance.spans import Span
 from smartcharge.model import EvseId, StationId
@@ -35,12 +39,24 @@ END_S = at(4, month=12)
 
 
 def fault(code: str, since_s: float, until_s: float, evse: EvseId = A) -> list[Event]:
-    return [FaultRaised(at_s=since_s, evse=evse, code=code), FaultCleared(at_s=until_s, evse=evse, code=code)]
+    effect = Effect.WARNING if code == "HighTemperature" else Effect.FAULTED
+    raised = FaultRaised(at_s=since_s, evse=evse, code=code, effect=effect)
+    return [raised, FaultCleared(at_s=until_s, evse=evse, code=code)]
 
 
 def offline(since_s: float, until_s: float, station: str = "a") -> list[Event]:
     name = StationId(station)
     return [StationOffline(at_s=since_s, station=name), StationOnline(at_s=until_s, station=name)]
+
+
+def stopped(since_s: float, until_s: float) -> list[Event]:
+    """A cable that is cut: stopped at once, on probation before it is over."""
+    stages = ((since_s, 0.0, DeratingStage.ACTIVE), (until_s, 16.0, DeratingStage.PROBATION))
+    steps: list[Event] = [
+        Derated(at_s=at_s, evse=A, cause=FaultCause.CABLE_CUT, stage=stage, limit_a=limit_a, reason="cable cut")
+        for at_s, limit_a, stage in stages
+    ]
+    return [*steps, Restored(at_s=until_s + 3600.0, evse=A, cause=FaultCause.CABLE_CUT)]
 
 
 def ordered(since_s: float, until_s: float) -> list[Event]:
@@ -75,7 +91,7 @@ OUTAGES: list[Event] = [
     *fault("HighTemperature", at(15), at(15, 1)),  # charges on
     *fault("OverVoltage", at(16, 6), at(16, 10)),  # with the next 300 min, the first 180 of them grid loss
     *offline(at(16, 8), at(16, 11)),
-    *fault("ConnectorLockFailure", at(19), at(3, month=12)),  # 17280 min in November, vandalism
+    *stopped(at(19), at(3, month=12)),  # 17280 min in November, vandalism
 ]
 CHARGES: list[Event] = [
     *charge("1", at(2, 8), 10.0, 2000.0, "EVDisconnected"),  # success
