@@ -113,8 +113,9 @@ class Controller:
             await self._journal.flush()
 
     def _take(self, event: Event) -> None:
-        self._journal.append(event)
-        before, self.state = self.state, apply(self.state, event)
+        before, after = self.state, apply(self.state, event)
+        self._journal.append(event)  # only what can be folded: a start folds it again
+        self.state = after
         if self._journal.is_snapshot_due:
             self._journal.snapshot(self.state)
         if matters(before, self.state, event):

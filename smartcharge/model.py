@@ -288,6 +288,8 @@ class Timing:
     """Deadline of one optimisation."""
     horizon_s: float = 12 * 3600.0
     """How far a plan looks ahead."""
+    first_share_s: float = 1800.0
+    """How long a car may wait for its first share while others charge."""
     profile_s: float = 300.0
     """Life of a charging profile; it is renewed before half of it has passed."""
     command_s: float = 10.0

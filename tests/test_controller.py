@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from smartcharge.control.state import State
+from smartcharge.control.state import State, apply
 from smartcharge.controller import WATCH_S, Controller, replay
-from smartcharge.events import Metered, Watched
+from smartcharge.events import Event, Metered, Watched
 from smartcharge.ports import Emit
 from smartcharge.sim.loop import run
 from smartcharge.store import journal, open_store
@@ -61,6 +61,28 @@ class TestJournal:
                 assert known.at_s - 3 * 3600.0 < since_s <= known.at_s - 3600.0
                 assert replay(store.journal.resume(SITE, since_s), store.journal.load(since_s)) == known
                 assert len(list(store.journal.load(since_s))) < 4 * 60 * 2
+
+        asyncio.run(look())
+
+
+class TestBadFact:
+    def test_what_cannot_be_folded_is_not_written_down(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """I5: a start folds the journal, so a fact that breaks the fold must never be in it."""
+
+        def fragile(state: State, event: Event) -> State:
+            if isinstance(event, Metered) and (event.energy_wh or 0.0) > 250.0:
+                raise ZeroDivisionError
+            return apply(state, event)
+
+        monkeypatch.setattr("smartcharge.controller.apply", fragile)
+        url = f"sqlite:///{tmp_path / 'site.db'}"
+        known = run(at_work(url, 600.0), epoch_s=NOON_S)
+
+        async def look() -> None:
+            async with open_store(url) as store:
+                facts = list(store.journal.load())
+                assert max(e.energy_wh or 0.0 for e in facts if isinstance(e, Metered)) == 200.0
+                assert replay(store.journal.resume(SITE), facts) == known
 
         asyncio.run(look())
 

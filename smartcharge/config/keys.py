@@ -64,6 +64,8 @@ class TimingKeys(Keys):
     """Deadline of one optimisation."""
     horizon_s: Positive = _TIMING.horizon_s
     """How far a plan looks ahead."""
+    first_share_s: Positive = _TIMING.first_share_s
+    """How long a car may wait for its first share while others charge."""
     profile_s: Positive = _TIMING.profile_s
     """Life of a charging profile; it is renewed before half of it has passed."""
     command_s: Positive = _TIMING.command_s

@@ -29,6 +29,8 @@ MANY_CARS = 400
 """From so many cars on the coarse grid is used."""
 GAP_SHARE = 0.0005
 """A plan may be as far from the best as this share of what is wanted is worth: proving the rest takes most time."""
+FAIR_SHARE = 0.005
+"""What unfairness costs at most, as a share of what a shortfall costs: it never outweighs energy."""
 LEAST_STAY_S = 1800.0
 """How long a car is taken to stay from now on when nobody said, or when it outstayed what was said [s]."""
 LEAST_NEED_WH = 5_000.0
@@ -209,6 +211,8 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         max_a=_max_a(requests, edges_s),
         demand_wh=demand_wh,
         steps_a=_steps_a(evses),
+        pause_price=_pause_price(state, requests, demand_wh, float(edges_s[0])),
+        fair_price=FAIR_SHARE * _shortfall_price(money, 0),
         # A need that was rounded up is worth no more than before.
         shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
         price=_price(state, edges_s),
@@ -240,6 +244,18 @@ def _demand_wh(requests: Sequence[Request], evses: Sequence[Evse], wh_per_amp: F
     lowest_a = np.array([min((step for step in evse.steps_a if step > 0.0), default=evse.min_a) for evse in evses])
     need_wh = np.array([request.need_wh for request in requests])
     return np.asarray(np.maximum(need_wh, lowest_a * wh_per_amp), dtype=np.float64)
+
+
+def _pause_price(state: State, requests: Sequence[Request], demand_wh: Floats, now_s: float) -> Floats:
+    """Return the price of giving a request nothing now [money], shape (E,): more than any other could gain by it."""
+    most_wh = float(demand_wh.max()) * _shortfall_price(state.site.money, PRIORITY_RANGE)
+    sessions = [state.evses[request.evse].session for request in requests]
+    is_waiting = [s is not None and _waits_too_long(s, now_s, state.site.timing.first_share_s) for s in sessions]
+    return np.where(is_waiting, most_wh, 0.0)
+
+
+def _waits_too_long(session: Session, now_s: float, first_share_s: float) -> bool:
+    return session.delivered_wh <= 0.0 and now_s - session.plugged_at_s >= first_share_s
 
 
 def _steps_a(evses: Sequence[Evse]) -> Floats:

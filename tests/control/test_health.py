@@ -6,6 +6,8 @@ import pytest
 
 from smartcharge.control.allocation import allocate
 from smartcharge.control.evse import METER_FROZEN, OVER_LIMIT
+from smartcharge.control.health import sessions as conduct
+from smartcharge.control.health.memory import History, Visit
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.profiles import changes
 from smartcharge.control.state import State
@@ -115,3 +117,13 @@ class TestFrozenMeter:
     def test_does_not_stop_the_car(self, state: State) -> None:
         state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))
         assert effective_limits(state, NOON_S + 400.0).caps[A].limit_a == 32.0
+
+
+class TestFallingShort:
+    def test_a_car_that_never_drew_anything_tells_nothing(self) -> None:
+        """Where there is no minimum current, nothing is expected of a car that never took any."""
+        history = History(visit=Visit(began_s=0.0, token="tag", peak_a=0.0, offer_a=0.0))
+        for best_a in (0.0, 0.5):
+            visit = history.visit
+            assert visit is not None
+            assert conduct._compared(history, visit, conduct.CarSeen(best_a=best_a), 0.0) == history

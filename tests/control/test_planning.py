@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from smartcharge.control.demand import Demand
 from smartcharge.control.evse import EvseState
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Plan
-from smartcharge.control.planning import MANY_CARS, Question, edges_of, plan_of, question
+from smartcharge.control.planning import GAP_SHARE, MANY_CARS, Question, edges_of, plan_of, question
 from smartcharge.control.prediction import History
 from smartcharge.control.state import State
 from smartcharge.events import (
@@ -51,9 +54,9 @@ def asked(state: State, now_s: float = NOON_S) -> Question:
     return found
 
 
-def first_a(state: State) -> dict[EvseId, float]:
+def first_a(state: State, now_s: float = NOON_S) -> dict[EvseId, float]:
     """Return what the optimal plan gives everybody in its first slot [A]."""
-    found = asked(state)
+    found = asked(state, now_s)
     current_a = SOLVERS["optimal"](found.problem, 60.0).current_a[0]
     return {request.evse: float(a) for request, a in zip(found.requests, current_a, strict=True)}
 
@@ -204,6 +207,73 @@ class TestCalm:
         found = problem(cars(1, NeedStated(at_s=NOON_S, evse=A, priority=priority)))
         least_wh = found.wh_per_amp.min()
         assert 1000.0 * found.change_price < found.shortfall_price[0] * least_wh
+
+
+class TestFirstShare:
+    def test_who_waited_too_long_is_served_though_nobody_would_pay_for_it(self) -> None:
+        unwanted = EvseId("f/1")
+        state = cars(6, NeedStated(at_s=NOON_S, evse=unwanted, priority=-10))
+        served = {name: known if name == unwanted else with_energy(known, 10.0) for name, known in state.evses.items()}
+        state = replace(state, evses=served)
+        assert first_a(state)[unwanted] == 0.0
+        assert first_a(state, NOON_S + 1200.0)[unwanted] >= 6.0
+
+    def test_who_had_something_waits_its_turn(self) -> None:
+        state = cars(2)
+        served = {name: with_energy(known, 10.0) for name, known in state.evses.items()}
+        assert problem(replace(state, evses=served), NOON_S + 9000.0).pause_price.tolist() == [0.0, 0.0]
+
+
+class TestTiers:
+    """No lower tier outweighs a higher one: energy before money, money before fairness and calm."""
+
+    @given(
+        per_kwh=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=12),
+        peak_per_kw=st.floats(0.0, 50.0),
+        needs_wh=st.lists(st.floats(500.0, 40_000.0), min_size=3, max_size=3),
+        stays_h=st.lists(st.floats(0.3, 10.0), min_size=3, max_size=3),
+    )
+    @settings(max_examples=25, deadline=None)
+    def test_promised_energy_is_delivered_whatever_it_costs(
+        self, per_kwh: list[float], peak_per_kw: float, needs_wh: list[float], stays_h: list[float]
+    ) -> None:
+        names = [EvseId(f"{letter}/1") for letter in "abc"]
+        needs = [
+            NeedStated(at_s=NOON_S, evse=name, energy_wh=wh, depart_at_s=NOON_S + 3600.0 * h)
+            for name, wh, h in zip(names, needs_wh, stays_h, strict=True)
+        ]
+        state = cars(3, *needs, PricesSet(at_s=NOON_S, start_s=NOON_S, step_s=3600.0, per_kwh=tuple(per_kwh)))
+        dear = replace(state, site=replace(state.site, money=replace(state.site.money, peak_per_kw=peak_per_kw)))
+        priced = problem(dear)
+        free = replace(
+            priced, price=0.0 * priced.price, early_price=0.0 * priced.early_price, peak_price=0.0,
+            change_price=0.0, fair_price=0.0,
+        )  # fmt: skip
+        missing_wh = [SOLVERS["optimal"](asked_for, 60.0).shortfall_wh.sum() for asked_for in (priced, free)]
+        assert missing_wh[0] <= missing_wh[1] + 2.0 * GAP_SHARE * sum(needs_wh) + 1.0
+
+    def test_unfairness_and_change_are_far_below_energy(self) -> None:
+        found = problem(cars(3))
+        assert 100.0 * found.fair_price <= found.shortfall_price.min()
+
+
+def with_energy(known: EvseState, delivered_wh: float) -> EvseState:
+    """Return an EVSE whose car got so much already [Wh]."""
+    assert known.session is not None
+    return replace(known, session=replace(known.session, delivered_wh=delivered_wh))
+
+
+class TestDemandCharge:
+    def test_what_is_paid_for_is_free_and_the_running_quarter_hour_counts(self) -> None:
+        state = cars(1)
+        demand = Demand(highest_w=4000.0, at_s=NOON_S - 100.0, power_w=3600.0, energy_wh=50.0)
+        found = problem(replace(state, demand=demand))
+        assert found.peak_w == 4000.0
+        assert found.peak_share is not None
+        assert found.peak_share[:, 0].sum() == pytest.approx(1.0 / 3.0)
+        drawn_wh = 50.0 + 3600.0 * 100.0 / 3600.0
+        is_running = NOON_S - 100.0 >= NOON_S // 900.0 * 900.0
+        assert found.peak_base_w[0] == pytest.approx(drawn_wh * 4.0 if is_running else 0.0)
 
 
 class TestPlan:

@@ -20,6 +20,8 @@ LEAST_WH: Final = 500.0
 VOLUNTARY: Final = frozenset({"Local", "Remote", "EVDisconnected", "DeAuthorized", "StoppedByEV", "SOCLimitReached",
                               "EnergyLimitReached", "TimeLimitReached", "LocalOutOfCredit", "MasterPass"})  # fmt: skip
 """Reasons by which the customer or the car ends a session (OCPP 1.6 Reason, 2.x ReasonEnumType)."""
+LEAST_A: Final = 1.0
+"""Least current from which a car can be said to fall short of anything [A]: the noise of a meter is less."""
 SIGMA: Final = 0.10
 """Spread of what a car takes of what it took at its best, as a share."""
 SLACK: Final = 0.5
@@ -110,7 +112,7 @@ def _compared(history: History, visit: Visit, car: CarSeen | None, min_a: float)
     if visit.peak_a > 1.1 * history.short_peak_a and history.short_cars:
         return replace(history, short=0.0, short_cars=(), short_peak_a=0.0)
     expected_a = 0.0 if car is None else min(visit.offer_a, car.best_a)
-    if visit.token is None or expected_a < min_a:
+    if visit.token is None or expected_a < max(min_a, LEAST_A):
         return history
     deviation = min((1.0 - visit.peak_a / expected_a) / SIGMA, MOST)
     short = max(0.0, history.short + deviation - SLACK)
