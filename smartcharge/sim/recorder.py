@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from smartcharge.clock import now_s
+from smartcharge.control.demand import Demand, measured
 from smartcharge.control.invariants import broken
 from smartcharge.control.plan import Plan
 from smartcharge.model import CircuitId, Phases
@@ -48,6 +49,8 @@ class Recorder:
     seen: dict[str, float] = field(default_factory=dict)
     """When [s since 1970] the controller last began to show a trouble: a source, ``failsafe``, or a lost meter."""
     peak_w: float = 0.0
+    demand: Demand = field(default_factory=Demand)
+    """What is billed as demand: the highest true mean power of a metering period."""
     snapshot: Snapshot | None = None
     _plan: Plan | None = None
     _troubled: set[str] = field(default_factory=set)
@@ -84,7 +87,9 @@ class Recorder:
         self._look()
 
     def _look(self) -> None:
-        self.peak_w = max(self.peak_w, self.power_w())
+        power_w = self.power_w()
+        self.peak_w = max(self.peak_w, power_w)
+        self.demand = measured(self.demand, power_w, self.world.now_s, self.world.site.money.peak_period_s)
         for cut in tuple(self._cuts):
             current_a = self.world.circuit_currents()[cut.circuit]
             if all(a <= limit + _MILLIAMP for a, limit in zip(current_a, cut.limit_a, strict=True)):

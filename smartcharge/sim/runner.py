@@ -255,7 +255,7 @@ def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s
         energy_delivered_wh=sum(delivered),
         sessions=len(served),
         sessions_met=sum(share >= MET for share in shares),
-        cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.peak_w / 1000.0 * money.peak_per_kw,
+        cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.demand.highest_w / 1000.0 * money.peak_per_kw,
         peak_w=recorder.peak_w,
         fairness=fairness(shares),
         session_wh={one.visit.session_id: d for one, d in zip(served, delivered, strict=True)},
