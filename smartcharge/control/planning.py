@@ -35,8 +35,10 @@ LEAST_STAY_S = 1800.0
 """How long a car is taken to stay from now on when nobody said, or when it outstayed what was said [s]."""
 LEAST_NEED_WH = 5_000.0
 """What a car is taken to want still, at least, while it draws and nobody said [Wh]."""
-LIKELY = 0.5
-"""Where nobody said, a plan goes by what is as likely to be too much as too little."""
+LIKELY_STAY = 0.5
+"""Where nobody said, a plan goes by a stay that is as likely to be too long as too short."""
+LIKELY_NEED = 0.9
+"""Where nobody said, a plan goes by a need above that of nine cars in ten: who is full says so, who is not may not."""
 EARLY = 0.25
 """A regular who leaves before his word at least this often is served as if he would: earlier, at nobody's cost."""
 RAMP_A = 2.0
@@ -141,7 +143,7 @@ def remaining_wh(evse: EvseState, history: History) -> float:
     if session.energy_wh is not None:
         return session.energy_wh - session.delivered_wh
     taken_wh = session.delivered_wh
-    likely_wh = quantile(history, visitor(session), Quantity.ENERGY, LIKELY, beyond=taken_wh)
+    likely_wh = quantile(history, visitor(session), Quantity.ENERGY, LIKELY_NEED, beyond=taken_wh)
     return max(likely_wh - taken_wh, LEAST_NEED_WH)
 
 
@@ -167,7 +169,7 @@ def _depart_at_s(session: Session, history: History, now_s: float) -> float:
     stated_s = session.depart_at_s
     if stated_s is not None and stated_s > now_s:
         return stated_s
-    likely_s = _likely_gone_s(session, history, now_s, LIKELY) if stated_s is None else now_s
+    likely_s = _likely_gone_s(session, history, now_s, LIKELY_STAY) if stated_s is None else now_s
     return max(likely_s, now_s + LEAST_STAY_S)
 
 

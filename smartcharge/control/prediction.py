@@ -64,13 +64,13 @@ class Prior:
 
 PRIORS: Mapping[Quantity, Prior] = {
     Quantity.STAY: Prior(low=1 * HOUR_S, high=9 * HOUR_S),
-    Quantity.ENERGY: Prior(low=10_000.0, high=90_000.0),
+    Quantity.ENERGY: Prior(low=4_000.0, high=37_500.0),
 }
-"""Three hours, and a near full charge of a common commute car."""
+"""Three hours in the middle; 30 kWh, near a full charge of a common commute car, above nine in ten."""
 _EDGES: Mapping[Quantity, Floats] = {
-    # A bin ends at the median of the prior: three hours after four times four bins, 30 kWh after six times four.
+    # A bin ends at the median of the prior; the bins reach from eleven minutes to nine days, and from 0.4 to 460 kWh.
     Quantity.STAY: np.append(0.0, PRIORS[Quantity.STAY].median * STEP ** np.arange(-16.0, BINS - 16.0)),
-    Quantity.ENERGY: np.append(0.0, PRIORS[Quantity.ENERGY].median * STEP ** np.arange(-24.0, BINS - 24.0)),
+    Quantity.ENERGY: np.append(0.0, PRIORS[Quantity.ENERGY].median * STEP ** np.arange(-20.0, BINS - 20.0)),
 }
 
 
