@@ -18,6 +18,7 @@ import numpy as np
 
 from smartcharge.control.evse import EvseState
 from smartcharge.control.flow import Flow
+from smartcharge.control.health.score import scores
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
 from smartcharge.control.planning import offer_cap_a, wants_more
@@ -104,14 +105,20 @@ class _Site:
 
 
 def _order(site: _Site) -> tuple[int, ...]:
-    """Return the columns that can be commanded: by priority, then who charges already, then who came first."""
+    """Return the columns that can be commanded: by priority, then who charges already, then who came first.
 
-    def rank(e: int) -> tuple[int, bool, float, EvseId]:
+    All else equal, the healthier EVSE goes first.
+    """
+
+    def rank(e: int) -> tuple[int, bool, float]:
         evse = site.evses[e]
         assert evse.session is not None
-        return -evse.session.priority, not _is_charging(evse), evse.session.plugged_at_s, evse.evse.id
+        return -evse.session.priority, not _is_charging(evse), evse.session.plugged_at_s
 
-    return tuple(sorted(site.commandable, key=rank))
+    ranks = {e: rank(e) for e in site.commandable}
+    has_ties = len(set(ranks.values())) < len(ranks)
+    health = scores(site.state) if has_ties else {}
+    return tuple(sorted(ranks, key=lambda e: (ranks[e], -health.get(site.names[e], 0.0), site.names[e])))
 
 
 def _is_charging(evse: EvseState) -> bool:

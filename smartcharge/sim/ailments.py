@@ -14,8 +14,8 @@ from smartcharge.model import Evse, EvseId
 from smartcharge.sim.scenario import FaultKind
 
 AMBIENT_C: Final = 25.0
-HEALTHY_C_PER_A: Final = 0.6
-"""How much warmer a sound connector is for each ampere [C/A]."""
+HEALTHY_C: Final = 20.0
+"""How much warmer a sound connector is at the highest current of its EVSE [C]."""
 CHARGEX: Final = "https://chargex.inl.gov"
 CHARIN: Final = "org.charin.uec.v1"
 OURS: Final = "org.smartcharge.simulated"
@@ -53,8 +53,8 @@ class Ailment:
     """Own phase without voltage: 0, 1, 2."""
     volts: float = 1.0
     """Supply voltage as a share of the nominal one."""
-    heat_c_per_a: float = HEALTHY_C_PER_A
-    """How much warmer the connector is for each ampere [C/A]."""
+    heat_c: float = HEALTHY_C
+    """How much warmer the connector is at the highest current of its EVSE [C]."""
     is_meter_silent: bool = False
     ends_sessions_s: float | None = None
     """How long sessions last before they end by an error [s]."""
@@ -79,9 +79,9 @@ class Ailment:
         """Return it once the hardware protected itself."""
         return replace(self, is_faulted=True)
 
-    def outlet_c(self, current_a: float) -> float:
+    def outlet_c(self, evse: Evse, current_a: float) -> float:
         """Return the temperature of the connector at a current [C]; it settles within a reading's time."""
-        return AMBIENT_C + self.heat_c_per_a * current_a
+        return AMBIENT_C + self.heat_c * current_a / evse.max_a
 
     def offered_a(self, evse: Evse, ordered_a: float, was_a: float) -> float:
         """Return what the EVSE really offers [A] of what its profiles allow, given what it offered before."""
@@ -104,7 +104,7 @@ AILMENTS: Final[Mapping[FaultKind, Ailment]] = MappingProxyType({
         code="HighTemperature", vendor=CHARGEX, vendor_code="CX003", component="TemperatureSensor", variable="Active",
         safe_share=0.5,
     ),
-    FaultKind.CONNECTOR_HOT: Ailment(heat_c_per_a=2.0, safe_share=0.8, trip_s=900.0),
+    FaultKind.CONNECTOR_HOT: Ailment(heat_c=64.0, safe_share=0.8, trip_s=900.0),
     FaultKind.CABLE_OVERHEATED: _chargex("CX019", "Connector"),
     FaultKind.CONTACTOR_WELDED: Ailment(
         code="PowerSwitchFailure", vendor=CHARIN, vendor_code="ContactorPosition", component="PowerContactor",

@@ -303,7 +303,7 @@ class DirectStations:
                 power_w=self._world.power_w(name),
                 energy_wh=self._world.register_wh(name),
                 voltage_v=None if outlet.evse.wiring is Wiring.DC else voltages(outlet.evse, ailment),
-                outlet_c=ailment.outlet_c(max(self._world.evse_currents(name))),
+                outlet_c=ailment.outlet_c(outlet.evse, max(self._world.evse_currents(name))),
             )
         if not ailment.is_meter_silent:
             self._say_of(outlet, outlet.reading)

@@ -37,7 +37,7 @@ class FaultKind(Enum):
     ENCLOSURE_HOT = "enclosure-hot"
     """It warns of its temperature, and switches itself off if it goes on at more than half."""
     CONNECTOR_HOT = "connector-hot"
-    """Bad contacts: the connector is 2 C warmer for each ampere, and nobody but its sensor says so."""
+    """Bad contacts: the connector is 64 C warmer at its highest current, and nobody but its sensor says so."""
     CABLE_OVERHEATED = "cable-overheated"
     CONTACTOR_WELDED = "contactor-welded"
     """It says so, and the current goes on whatever it is told."""

@@ -103,7 +103,7 @@ def measure(world: World, evse: Evse, ailment: Ailment = SOUND) -> Sample:
         energy_wh=world.register_wh(evse.id),
         soc=None if car is None else car.soc(world.taken_wh(evse.id)),
         voltage_v=voltages(evse, ailment),
-        outlet_c=ailment.outlet_c(max(world.evse_currents(evse.id))),
+        outlet_c=ailment.outlet_c(evse, max(world.evse_currents(evse.id))),
     )
 
 

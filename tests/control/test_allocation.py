@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from smartcharge.control.allocation import allocate, floor_to_step
+from smartcharge.control.health.memory import History
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.plan import Plan, Setpoint
 from smartcharge.control.state import State
@@ -222,3 +223,23 @@ class TestUnreliable:
             B: Setpoint(limit_a=0.0, reason="no car"),
             C: Setpoint(limit_a=6.0, reason="station offline: its last limit, then its default, is reserved"),
         }
+
+
+class TestHealth:
+    def test_all_else_equal_the_healthier_goes_first(self) -> None:
+        """Two cars that came at the same time, and room for one: it is not the one whose EVSE often fails."""
+        one = row_of(2, 10.0)
+        state = fold(one, ready(one), charging("a/1"), charging("b/1"))
+        at_s = NOON_S + 60.0
+
+        def given_a(state: State) -> list[float]:
+            limits = effective_limits(state, at_s)
+            return [s.limit_a for s in allocate(state, limits, plan(at_s, a=32.0, b=32.0), at_s).setpoints.values()]
+
+        state = fold(state, told("a/1", 0.0, NOON_S, command_id=8), told("b/1", 0.0, NOON_S, command_id=9))
+        first, second = given_a(state)
+        assert first > second
+        evse = state.evses[EvseId("a/1")]
+        ill = replace(evse, health=replace(evse.health, history=History(sessions=50.0, failures=40.0)))
+        first, second = given_a(replace(state, evses={**state.evses, EvseId("a/1"): ill}))
+        assert first < second
