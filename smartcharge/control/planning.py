@@ -27,6 +27,9 @@ COARSE_GRID_S: tuple[tuple[float, float], ...] = ((300.0, 1800.0), (1800.0, 2 * 
 """The same for a site with so many cars that a finer plan would be late."""
 MANY_CARS = 400
 """From so many cars on the coarse grid is used."""
+MOST_CHANGES = 100
+"""Changes of grid limits that a plan follows one by one; of more it looks at the start of each slot, which
+keeps a plan quick.  The fast loop follows every one."""
 GAP_SHARE = 0.0005
 """A plan may be as far from the best as this share of what is wanted is worth: proving the rest takes most time."""
 FAIR_SHARE = 0.005
@@ -304,8 +307,9 @@ def _limit_a(state: State, requests: Sequence[Request], edges_s: Floats) -> Floa
     ])  # fmt: skip
     taken_a = state.topology.loads(fixed_a)
     limit_a = np.full((len(edges_s) - 1, len(state.topology.rows)), np.inf)
-    times_s = (now_s, *changes_s(state, now_s, float(edges_s[-1])), np.inf)
-    for from_s, until_s in pairwise(times_s):
+    changes = changes_s(state, now_s, float(edges_s[-1]))
+    looks_s = (now_s, *changes) if len(changes) <= MOST_CHANGES else tuple(map(float, edges_s[:-1]))
+    for from_s, until_s in pairwise((*looks_s, np.inf)):
         # A limit changes within a slot: the lowest of the slot counts.
         holds = (edges_s[:-1] < until_s) & (edges_s[1:] > from_s)
         available_a = effective_limits(state, now_s, ahead_s=from_s - now_s).available_a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from smartcharge.control.demand import Demand
 from smartcharge.control.evse import EvseState
-from smartcharge.control.limits import effective_limits
+from smartcharge.control.limits import Limits, effective_limits
 from smartcharge.control.plan import Plan
 from smartcharge.control.planning import GAP_SHARE, MANY_CARS, Question, edges_of, plan_of, question
 from smartcharge.control.prediction import History
@@ -21,17 +22,19 @@ from smartcharge.events import (
     ChargingChanged,
     Event,
     LimitSet,
+    LimitsReplaced,
     Metered,
     NeedStated,
     OperatorOrder,
     Plugged,
     PricesSet,
+    SourceHeard,
     StationOffline,
     TransactionEnded,
     TransactionStarted,
     Unplugged,
 )
-from smartcharge.model import EvseId, Phases, StationId, Vehicle
+from smartcharge.model import EvseId, GridLimit, GridSource, Phases, StationId, Vehicle
 from solvers import SOLVERS
 from solvers.greedy import greedy
 from solvers.problem import Problem
@@ -157,6 +160,40 @@ class TestLimits:
         state = fold(one, ready(one), charging("a/1"), limit)
         assert problem(state).limit_a[:3, 0] == pytest.approx([20.0, 12.0, 12.0])
         assert problem(state, NOON_S + 500.0).limit_a[0, 0] == 12.0
+
+    def scheduled(self, count: int, every_s: float) -> State:
+        """A car, and limits that follow each other: 10 A, 11 A, ..."""
+        dso = GridSource(id="dso", circuit=MAIN, heartbeat_s=1e6)
+        one = replace(row_of(1), grid=(dso,))
+        limits = tuple(
+            GridLimit(
+                source="dso", circuit=MAIN, received_at_s=NOON_S, current_a=Phases.all(10.0 + n % 10),
+                start_s=NOON_S + n * every_s, end_s=NOON_S + (n + 1) * every_s,
+            )
+            for n in range(count)
+        )  # fmt: skip
+        heard = SourceHeard(at_s=NOON_S, source="dso")
+        told = LimitsReplaced(at_s=NOON_S, source="dso", limits=limits)
+        return fold(one, ready(one), charging("a/1"), heard, told)
+
+    def test_the_lowest_of_a_slot_counts(self) -> None:
+        state = self.scheduled(20, 200.0)
+        # The first slot sees 10 and 11 A, the next 11 A (up to 400 s) and 12 A.
+        assert problem(state).limit_a[:3, 0] == pytest.approx([10.0, 11.0, 13.0])
+
+    def test_of_very_many_changes_it_looks_at_the_start_of_each_slot(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = self.scheduled(5000, 30.0)
+        looked: list[float] = []
+
+        def effective(*args: Any, ahead_s: float = 0.0) -> Limits:
+            looked.append(ahead_s)
+            return effective_limits(*args, ahead_s=ahead_s)
+
+        monkeypatch.setattr("smartcharge.control.planning.effective_limits", effective)
+        found = problem(state)
+        assert len(looked) == len(found.slot_s)
+        assert found.limit_a[:3, 0] == pytest.approx([10.0, 10.0, 10.0])
+        assert found.limit_a[:, 0].max() <= 19.0
 
 
 class TestPrices:
