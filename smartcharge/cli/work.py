@@ -19,6 +19,7 @@ from smartcharge.cli.availability import write_csv
 from smartcharge.cli.console import answers, stored, writable
 from smartcharge.clock import now_s
 from smartcharge.config import load
+from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.desk import Draft, Report
 from smartcharge.maintenance.plans import Special, Standing, happened, read_plans, standings
@@ -27,7 +28,6 @@ from smartcharge.maintenance.work_orders import (
     Assigned,
     Line,
     Noted,
-    Priority,
     Raised,
     Reopened,
     Status,
@@ -93,7 +93,7 @@ def list_orders(
     """
     zone = ZoneInfo(load(site).site.timezone)
     found = [order for order in _known(journal) if everything or order.is_open]
-    found.sort(key=lambda order: (not order.is_open, order.raised.priority.value, order.raised.due_s))
+    found.sort(key=lambda order: (not order.is_open, order.priority.value, order.raised.due_s))
     if csv_out is not None:
         write_csv(csv_out, [cells(order, zone) for order in found])
     table = Table("no.", "status", "prio", "asset", "title", "due", "team", "again", title="work orders")
@@ -101,7 +101,7 @@ def list_orders(
     for order in found:
         due = local(order.raised.due_s, zone)
         table.add_row(
-            str(order.number), order.status.value, order.raised.priority.value, escape(order.raised.asset),
+            str(order.number), order.status.value, order.priority.value, escape(order.raised.asset),
             escape(order.raised.title), f"[red]{due}[/]" if order.is_overdue(now) else due,
             escape(order.team or ""), str(order.recurrences or ""),
         )  # fmt: skip

@@ -10,17 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.errors import MaintenanceError
-from smartcharge.events import FaultCleared, StationOnline
+from smartcharge.events import FaultCleared, FaultRaised, Restored, SiteFaultCleared, SiteFaultRaised
+from smartcharge.faults import Priority
 from smartcharge.maintenance.sessions import Outcome, charges
-from smartcharge.maintenance.triage import Call
+from smartcharge.maintenance.triage import Call, asset_of
 from smartcharge.maintenance.work_orders import (
     Assigned,
     Category,
     Completed,
     Line,
     Noted,
-    Priority,
     Raised,
     Recurred,
     Reopened,
@@ -110,7 +111,7 @@ def _answer(last: WorkOrder | None, call: Call, number: int, location: str) -> L
     """Return what a call adds, given the last work order for its asset and cause."""
     if last is None or _is_past(last, call):
         draft = Draft(
-            title=f"{call.task}: {call.cause} at {call.asset}",
+            title=call.task,
             asset=call.asset,
             location=location,
             priority=call.priority,
@@ -122,7 +123,7 @@ def _answer(last: WorkOrder | None, call: Call, number: int, location: str) -> L
     if call.fact <= last.last_fault:
         return None
     if last.is_open:
-        return Recurred(at_s=call.at_s, order=last.number, author=ITSELF, fact=call.fact)
+        return Recurred(at_s=call.at_s, order=last.number, author=ITSELF, fact=call.fact, priority=call.priority)
     return Reopened(at_s=call.at_s, order=last.number, author=ITSELF, fact=call.fact, reason=f"{call.cause} is back")
 
 
@@ -183,12 +184,11 @@ def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequenc
 
 def _evidence(order: WorkOrder, facts: Sequence[Kept]) -> Iterator[int]:
     """Yield the facts that show that a fault is gone and, at an EVSE, that a car charged since then."""
-    since = order.last_fault
-    gone = next((f for f in reversed(facts) if f.seq > since and _ends(f, order)), None)
+    gone = _gone(order, facts)
     if gone is None:
         raise MaintenanceError(f"work order {order.number}: {order.raised.cause} at {order.raised.asset} still stands")
     yield gone.seq
-    if isinstance(gone.event, FaultCleared):
+    if isinstance(gone.event, FaultCleared | Restored):
         worked = [c for c in charges(facts) if c.seq > gone.seq and c.started.evse == order.raised.asset]
         proof = next((c for c in worked if c.outcome is Outcome.SUCCESS and c.has_begun_to_charge), None)
         if proof is None:
@@ -198,14 +198,28 @@ def _evidence(order: WorkOrder, facts: Sequence[Kept]) -> Iterator[int]:
         yield proof.seq
 
 
-def _ends(fact: Kept, order: WorkOrder) -> bool:
-    match fact.event:
-        case FaultCleared(evse=evse, code=code):
-            return (evse, code) == (order.raised.asset, order.raised.cause)
-        case StationOnline(station=station):
-            return (station, "offline") == (order.raised.asset, order.raised.cause)
-        case _:
-            return False
+def _gone(order: WorkOrder, facts: Sequence[Kept]) -> Kept | None:
+    """Return the fact with which nothing of a fault was left; None while it stands or nothing says that it went."""
+    asset, cause = order.raised.asset, order.raised.cause
+    present: set[str] = set()
+    gone: Kept | None = None
+    for fact in facts:
+        match fact.event:
+            case FaultRaised(evse=evse, code=code) if evse == asset and cause_of(fact.event, {}, None).value == cause:
+                present.add(code)
+                gone = None
+            case FaultCleared(evse=evse, code=code) if evse == asset and code in present:
+                present.discard(code)
+                gone = None if present else fact
+            case Restored(evse=evse, cause=of) if (evse, of.value) == (asset, cause) and not present:
+                gone = gone or fact
+            case SiteFaultRaised(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):
+                gone = None
+            case SiteFaultCleared(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):
+                gone = fact
+            case _:
+                pass
+    return gone if gone is not None and gone.seq > order.last_fault else None
 
 
 def _known(lines: Sequence[Line], number: int) -> WorkOrder:

@@ -54,7 +54,7 @@ async def write(logbook: Logbook, decide: Callable[[Sequence[Line]], Sequence[L]
 
 async def answer_faults(place: Place, chronicle: Chronicle, logbook: Logbook, at_s: float) -> list[Line]:
     """Raise, repeat or reopen work orders for the faults of the last weeks; return what was written."""
-    found = list(calls(await chronicle.facts(at_s - LOOKBACK_S), at_s))
+    found = list(calls(await chronicle.facts(at_s - LOOKBACK_S)))
     # Mostly there is nothing new, and then nobody is kept from writing.
     if not called(await read(logbook), found, place.id):
         return []

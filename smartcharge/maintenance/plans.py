@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smartcharge.errors import ConfigError, MaintenanceError
 from smartcharge.events import Plugged, Unplugged
+from smartcharge.faults import Priority
 from smartcharge.maintenance import desk
 from smartcharge.maintenance.desk import Draft
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.sessions import charges
-from smartcharge.maintenance.work_orders import Category, Line, Priority, Raised, WorkOrder, orders
+from smartcharge.maintenance.work_orders import Category, Line, Raised, WorkOrder, orders
 from smartcharge.model import StationId
 from smartcharge.ports import Kept
 

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias, assert_never
 
 from smartcharge.codec import Codec, plain
+from smartcharge.faults import Priority
 from smartcharge.ports import Written
 
 
@@ -23,14 +24,6 @@ class Status(Enum):
     IN_PROGRESS = "IN_PROGRESS"
     ON_HOLD = "ON_HOLD"
     COMPLETE = "COMPLETE"
-
-
-class Priority(Enum):
-    """How soon somebody must come."""
-
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
 
 
 class Category(Enum):
@@ -87,6 +80,8 @@ class Recurred(Entry):
     """The fault came again while its work order was open."""
 
     fact: int
+    priority: Priority | None = None
+    """How urgent it is by now; None where that did not change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +159,12 @@ class WorkOrder:
         return max((line.fact or 0 for line in self.lines if isinstance(line, Raised | Recurred | Reopened)), default=0)
 
     @property
+    def priority(self) -> Priority:
+        """Return the highest priority that it was called with."""
+        later = (line.priority for line in self.lines if isinstance(line, Recurred) and line.priority is not None)
+        return min((self.raised.priority, *later), key=lambda priority: priority.value)
+
+    @property
     def recurrences(self) -> int:
         """Return how often its fault came again."""
         return sum(isinstance(line, Recurred | Reopened) for line in self.lines)
@@ -219,7 +220,7 @@ def said(order: WorkOrder) -> dict[str, Any]:
         "number": order.number,
         "status": order.status.value,
         "title": raised.title,
-        "priority": raised.priority.value,
+        "priority": order.priority.value,
         "category": raised.category.value,
         "location": raised.location,
         "asset": raised.asset,

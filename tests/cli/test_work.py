@@ -11,11 +11,13 @@ import pytest
 
 from smartcharge.config import load
 from smartcharge.events import Event, FaultCleared, FaultRaised, StationOnline, TransactionEnded, TransactionStarted
+from smartcharge.faults import Cause as FaultCause
+from smartcharge.faults import Priority
 from smartcharge.maintenance.ports import Place
 from smartcharge.model import EvseId, StationId
 from smartcharge.store import open_store
 from tests.cli.command_line import Typed
-from tests.maintenance.month import BASE, CHARGES, OUTAGES
+from tests.maintenance.month import BASE, CHARGES, OUTAGES, needed
 
 S1 = EvseId("s-1")
 
@@ -39,11 +41,17 @@ class TestAFault:
         self, typed: Typed, site_file: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("smartcharge.cli.work.now_s", lambda: 5000.0)
-        happens(journal, [FaultRaised(at_s=1000.0, evse=S1, code="PowerSwitchFailure")])
+        happens(
+            journal,
+            [
+                FaultRaised(at_s=1000.0, evse=S1, code="PowerSwitchFailure"),
+                needed(FaultCause.CONTACTOR_WELDED, 1000.0, "evse s-1", Priority.P1),
+            ],
+        )
         assert "1 lines written" in typed("work", "faults", journal, site_file).out
         assert "0 lines written" in typed("work", "faults", journal, site_file).out
         listed = typed("work", "list", journal, site_file).out
-        assert "replace the contactor" in listed
+        assert "repair contactor-welded" in listed
         assert "P1" in listed
         for words in (
             ("assign", journal, 1, "--by", "kim", "--team", "north", "--to", "bo"),
@@ -55,7 +63,7 @@ class TestAFault:
         done = ("work", "complete", journal, 1, "--by", "bo", "--signature", "B. Vos")
         refused = typed(*done)
         assert refused.code == 2
-        assert "PowerSwitchFailure at s-1 still stands" in refused.err
+        assert "contactor-welded at s-1 still stands" in refused.err
         happens(
             journal,
             [
@@ -66,9 +74,9 @@ class TestAFault:
         )
         assert typed(*done).code == 0
         shown = json.loads(typed("work", "show", journal, 1).out)
-        assert (shown["status"], shown["evidence"], shown["team"]) == ("COMPLETE", [2, 3], "north")
+        assert (shown["status"], shown["evidence"], shown["team"]) == ("COMPLETE", [3, 4], "north")
         assert [line["what"] for line in shown["audit"]] == ["Raised", "Assigned", "StatusSet", "Noted", "Completed"]
-        assert "replace" not in typed("work", "list", journal, site_file).out
+        assert "repair" not in typed("work", "list", journal, site_file).out
         out = journal.with_suffix(".csv")
         typed("work", "list", journal, site_file, "--all", "--csv", out)
         (row,) = csv.DictReader(out.read_text().splitlines())

@@ -12,6 +12,7 @@ from smartcharge.events import (
     FaultRaised,
     OperatorOrder,
     Restored,
+    ServiceNeeded,
     StationOffline,
     StationOnline,
     TransactionEnded,
@@ -19,7 +20,7 @@ from smartcharge.events import (
     Watched,
 )
 from smartcharge.faults import Cause as FaultCause
-from smartcharge.faults import DeratingStage, Effect
+from smartcharge.faults import DeratingStage, Effect, Priority
 from smartcharge.maintenance.exclusions import Cause, Exclusion
 from smartcharge.maintenance.spans import Span
 from smartcharge.model import EvseId, StationId
@@ -47,6 +48,10 @@ def fault(code: str, since_s: float, until_s: float, evse: EvseId = A) -> list[E
 def offline(since_s: float, until_s: float, station: str = "a") -> list[Event]:
     name = StationId(station)
     return [StationOffline(at_s=since_s, station=name), StationOnline(at_s=until_s, station=name)]
+
+
+def needed(cause: FaultCause, at_s: float, subject: str = "evse a/1", priority: Priority = Priority.P2) -> Event:
+    return ServiceNeeded(at_s=at_s, subject=subject, cause=cause, priority=priority, task=f"repair {cause.value}")
 
 
 def stopped(since_s: float, until_s: float) -> list[Event]:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcharge.errors import MaintenanceError
-from smartcharge.events import Event, StationOffline
+from smartcharge.events import Event, Restored, SiteFaultCleared, SiteFaultRaised
+from smartcharge.faults import Cause as FaultCause
+from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.desk import Draft, Report
 from smartcharge.maintenance.ports import Place
@@ -21,7 +23,6 @@ from smartcharge.maintenance.work_orders import (
     Completed,
     Line,
     Noted,
-    Priority,
     Recurred,
     Reopened,
     Status,
@@ -29,17 +30,16 @@ from smartcharge.maintenance.work_orders import (
     WorkOrder,
     orders,
 )
-from smartcharge.model import StationId
 from smartcharge.ports import Kept
 from smartcharge.store import open_store
-from tests.maintenance.month import BASE, SITE, A, B, at, charge, fault, offline, told
+from tests.maintenance.month import BASE, SITE, A, B, at, charge, fault, needed, told
 
 H = 3600.0
 REPORT = Report(author="kim", signature="K. Jansen", feedback="new contactor")
 
 
-def answered(facts: Sequence[Kept], lines: Sequence[Line] = (), now_s: float = at(30)) -> list[Line]:
-    return [*lines, *desk.called(lines, calls(facts, now_s), "row")]
+def answered(facts: Sequence[Kept], lines: Sequence[Line] = ()) -> list[Line]:
+    return [*lines, *desk.called(lines, calls(facts), "row")]
 
 
 def one(lines: Sequence[Line]) -> WorkOrder:
@@ -51,42 +51,48 @@ def numbered(events: Sequence[Event], first: int = 1) -> list[Kept]:
     return [Kept(seq, event) for seq, event in enumerate(events, first)]
 
 
+GROUND, WELDED, AWAY = FaultCause.GROUND_FAULT, FaultCause.CONTACTOR_WELDED, FaultCause.OFFLINE
+
+
+def away(since_s: float, until_s: float) -> list[Event]:
+    """A station that was away, that somebody was called for, and that is back."""
+    subject = "station a"
+    return [
+        SiteFaultRaised(at_s=since_s, subject=subject, cause=AWAY, detail="away for an hour"),
+        needed(AWAY, since_s, subject),
+        SiteFaultCleared(at_s=until_s, subject=subject, cause=AWAY),
+    ]
+
+
 class TestRaisedByFaults:
     def test_one_for_each_asset_and_cause(self) -> None:
-        facts = told([*fault("GroundFailure", at(1), at(2)), *fault("OverVoltage", at(1), at(2), B)])
+        facts = told([needed(GROUND, at(1), priority=Priority.P1), needed(WELDED, at(1), "evse b/1")])
         found = list(orders(answered(facts)).values())
-        assert [(o.raised.asset, o.raised.cause, o.raised.priority) for o in found] == [
-            (A, "GroundFailure", Priority.P1),
-            (B, "OverVoltage", Priority.P2),
+        assert [(o.raised.asset, o.raised.cause, o.priority) for o in found] == [
+            (A, "ground-fault", Priority.P1),
+            (B, "contactor-welded", Priority.P2),
         ]
         assert all(o.raised.category is Category.REACTIVE and o.raised.plan is None for o in found)
         assert found[0].raised.due_s == at(2)
 
-    def test_the_same_again_while_it_is_open_is_the_same(self) -> None:
-        facts = told([*fault("GroundFailure", at(1), at(1, 1)), *fault("GroundFailure", at(2), at(2, 1))])
-        order = one(answered(facts))
+    def test_the_same_again_while_it_is_open_is_the_same_and_may_be_more_urgent(self) -> None:
+        order = one(answered(told([needed(GROUND, at(1)), needed(GROUND, at(2), priority=Priority.P1)])))
         assert order.recurrences == 1
         assert isinstance(order.lines[1], Recurred)
+        assert order.priority is Priority.P1
 
-    def test_what_passes_by_itself_calls_nobody(self) -> None:
-        assert answered(told([*fault("EVCommunicationError", at(1), at(2)), *fault("WeakSignal", at(1), at(2))])) == []
-
-    @pytest.mark.parametrize(("minutes", "count"), [(59, 0), (61, 1)])
-    def test_a_station_that_is_away_for_more_than_an_hour(self, minutes: int, count: int) -> None:
-        for events in (offline(at(1), at(1) + 60.0 * minutes), offline(at(1), at(2))[:1]):
-            assert len(answered(told(events), now_s=at(1) + 60.0 * minutes)) == count
+    def test_a_fault_that_needs_nobody_calls_nobody(self) -> None:
+        assert answered(told(fault("EVCommunicationError", at(1), at(2)))) == []
 
     @given(
-        st.lists(
-            st.tuples(st.sampled_from("ab"), st.sampled_from(("GroundFailure", "OverVoltage")), st.integers(1, 9))
-        ),
+        st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from((GROUND, WELDED)), st.integers(1, 9))),
         st.integers(0, 30),
     )
-    def test_whenever_one_looks_the_same_is_written(self, story: list[tuple[str, str, int]], cut: int) -> None:
+    def test_whenever_one_looks_the_same_is_written(self, story: list[tuple[str, FaultCause, int]], cut: int) -> None:
         events: list[Event] = []
         at_s = at(1)
-        for evse, code, hours in story:
-            events += fault(code, at_s, at_s + hours * H, A if evse == "a" else B)
+        for evse, cause, hours in story:
+            events.append(needed(cause, at_s, f"evse {evse}/1"))
             at_s += 2 * hours * H
         facts = numbered(events)
         at_once = answered(facts)
@@ -96,40 +102,46 @@ class TestRaisedByFaults:
 
 
 class TestClosedByEvidenceOnly:
-    FAULT = fault("PowerSwitchFailure", at(1), at(2))
+    RAISED, CLEARED = fault("PowerSwitchFailure", at(1), at(2))
+    FAULT = (RAISED, needed(WELDED, at(1)), CLEARED)
 
     def complete(self, facts: Sequence[Kept], report: Report = REPORT) -> Completed:
         return desk.completed(answered(facts), 1, report, facts, at(5))
 
     def test_not_while_the_fault_stands(self) -> None:
-        with pytest.raises(MaintenanceError, match=f"PowerSwitchFailure at {A} still stands"):
-            self.complete(numbered(self.FAULT[:1]))
+        with pytest.raises(MaintenanceError, match=f"contactor-welded at {A} still stands"):
+            self.complete(numbered(self.FAULT[:2]))
+        with pytest.raises(MaintenanceError, match="still stands"):
+            self.complete(numbered([*self.FAULT, self.RAISED]))
 
     def test_not_before_a_car_has_charged_there(self) -> None:
         with pytest.raises(MaintenanceError, match="no car has charged"):
             self.complete(numbered([*self.FAULT, *charge("t", at(3), 10.0, 2000.0, "Local")]))
 
-    @pytest.mark.parametrize(("wh", "minutes"), [(0.0, 10.0), (None, 10.0)])
-    def test_not_by_a_charge_that_proves_nothing(self, wh: float | None, minutes: float) -> None:
-        tried = charge("t", at(3), minutes, wh, "Local", evse=A)
+    @pytest.mark.parametrize("wh", [0.0, None])
+    def test_not_by_a_charge_that_proves_nothing(self, wh: float | None) -> None:
         with pytest.raises(MaintenanceError, match="no car has charged"):
-            self.complete(numbered([*self.FAULT, *tried]))
+            self.complete(numbered([*self.FAULT, *charge("t", at(3), 10.0, wh, "Local", evse=A)]))
 
     def test_with_both_it_names_the_facts(self) -> None:
-        tried = charge("t", at(3), 10.0, 2000.0, "Local", evse=A)
-        done = self.complete(numbered([*self.FAULT, *tried]))
-        assert done.evidence == (2, 3)
+        done = self.complete(numbered([*self.FAULT, *charge("t", at(3), 10.0, 2000.0, "Local", evse=A)]))
+        assert done.evidence == (3, 4)
         assert not orders([*answered(numbered(self.FAULT)), done])[1].is_open
 
+    def test_a_derate_of_ours_is_over_when_it_says_so(self) -> None:
+        facts = numbered([needed(WELDED, at(1)), Restored(at_s=at(2), evse=A, cause=WELDED)])
+        charged = [Kept(n, e) for n, e in enumerate(charge("t", at(3), 10.0, 2000.0, "Local", evse=A), 3)]
+        assert self.complete([*facts, *charged]).evidence == (2, 3)
+
     def test_a_station_that_was_away_is_back(self) -> None:
-        away = numbered(offline(at(1), at(2)))
-        assert self.complete(away).evidence == (2,)
+        facts = numbered(away(at(1), at(2)))
+        assert self.complete(facts).evidence == (3,)
         with pytest.raises(MaintenanceError, match="still stands"):
-            self.complete(away[:1])
+            self.complete(facts[:2])
 
     def test_nobody_closes_it_unsigned(self) -> None:
         with pytest.raises(MaintenanceError, match="nobody has signed"):
-            self.complete(numbered(offline(at(1), at(2))), replace(REPORT, signature=" "))
+            self.complete(numbered(away(at(1), at(2))), replace(REPORT, signature=" "))
 
     def test_that_of_a_person_needs_its_checklist(self) -> None:
         draft = Draft(title="clean", asset="site", location="row", checklist=("filter", "cable"))
@@ -141,20 +153,20 @@ class TestClosedByEvidenceOnly:
 
 
 class TestReopened:
-    def lines(self, again: Event) -> tuple[list[Line], list[Kept]]:
-        facts = numbered(offline(at(1), at(2)))
+    def lines(self, again_s: float) -> tuple[list[Line], list[Kept]]:
+        facts = numbered(away(at(1), at(2)))
         lines = answered(facts)
         lines.append(desk.completed(lines, 1, REPORT, facts, at(3)))
-        return lines, [*facts, Kept(3, again)]
+        return lines, [*facts, Kept(4, needed(AWAY, again_s, "station a"))]
 
     def test_if_it_is_back_within_a_week(self) -> None:
-        lines, facts = self.lines(StationOffline(at_s=at(9), station=StationId("a")))
+        lines, facts = self.lines(at(9))
         order = one(answered(facts, lines))
         assert order.status is Status.OPEN
         assert isinstance(order.lines[-1], Reopened)
 
     def test_later_it_is_another_one(self) -> None:
-        lines, facts = self.lines(StationOffline(at_s=at(11), station=StationId("a")))
+        lines, facts = self.lines(at(11))
         first, second = orders(answered(facts, lines)).values()
         assert (first.status, second.status) == (Status.COMPLETE, Status.OPEN)
         assert answered(facts, answered(facts, lines)) == answered(facts, lines)
@@ -162,7 +174,7 @@ class TestReopened:
 
 class TestWhatMayBeWritten:
     def test_assigning_status_and_notes_are_kept_as_they_were_said(self) -> None:
-        lines: list[Line] = answered(told(fault("GroundFailure", at(1), at(2))))
+        lines: list[Line] = answered(told([needed(GROUND, at(1))]))
         for line in (
             Assigned(at_s=at(2), order=1, author="kim", team="north", assignees=("bo",)),
             StatusSet(at_s=at(2, 1), order=1, author="bo", status=Status.ON_HOLD, reason="part ordered"),
@@ -174,14 +186,14 @@ class TestWhatMayBeWritten:
         assert len(order.lines) == 4
 
     def test_what_does_not_fit_is_refused(self) -> None:
-        lines = answered(told(offline(at(1), at(2))))
+        lines = answered(numbered(away(at(1), at(2))))
         complete = StatusSet(at_s=at(2), order=1, author="kim", status=Status.COMPLETE, reason="")
         nobody = Noted(at_s=at(2), order=7, author="kim", text="x")
         reopened = Reopened(at_s=at(2), order=1, author="kim", fact=None, reason="")
         for line, says in ((complete, "signature"), (nobody, "no work order 7"), (reopened, "not complete")):
             with pytest.raises(MaintenanceError, match=says):
                 desk.checked(lines, line)
-        lines.append(desk.completed(lines, 1, REPORT, told(offline(at(1), at(2))), at(3)))
+        lines.append(desk.completed(lines, 1, REPORT, numbered(away(at(1), at(2))), at(3)))
         with pytest.raises(MaintenanceError, match="open it again first"):
             desk.checked(lines, Assigned(at_s=at(4), order=1, author="kim", team=None, assignees=()))
 
@@ -207,11 +219,7 @@ class TestForeman:
     def test_it_answers_faults_and_tells_everything_once_over_restarts(self) -> None:
         async def scenario() -> None:
             async with open_store("sqlite://") as store:
-                for event in (
-                    *BASE,
-                    *fault("GroundFailure", at(10), at(10, 1)),
-                    *fault("OverVoltage", at(10), at(11), B),
-                ):
+                for event in (*BASE, needed(GROUND, at(10)), needed(WELDED, at(10), "evse b/1")):
                     store.journal.append(event)
                 await store.journal.flush()
                 place, ear = Place.of(SITE), Ear({2})
