@@ -10,31 +10,22 @@ from dataclasses import dataclass, replace
 
 import highspy
 import numpy as np
-from highspy import HighsModelStatus, HighsStatus
+from highspy import HighsModelStatus
 
-from solvers.draft import Bools, Rows
+from solvers.draft import Bools
 from solvers.greedy import fitted, greedy
 from solvers.highs_model import Program
 from solvers.memory import Memory, Tangents
 from solvers.objective import objective, schedule_of
 from solvers.problem import Complexes, Floats, Outcome, Problem, Schedule
+from solvers.quiet import GAP, Quiet
 from solvers.rows import ROUNDING_A, Indices, floored_a, taper_room_wh
 
 NAME = "optimal"
-GAP = 2e-7
-"""Share of the objective within which a schedule counts as optimal even if the problem allows no gap."""
 INSIDE_A = 1e-7
 """A phasor counts as inside its limit up to this [A]: ten times HiGHS's own tolerance."""
 INSIDE_WH = 1e-4
 """A tail counts as kept up to this [Wh]."""
-OPTIONS: dict[str, bool | int | float | str] = {
-    # HiGHS keeps one scheduler per process: every use in it must ask for the same number of threads.
-    "threads": 1,
-    "primal_feasibility_tolerance": 1e-8,
-    "dual_feasibility_tolerance": 1e-8,
-    "mip_feasibility_tolerance": 1e-8,
-    "mip_rel_gap": GAP / 2.0,
-}
 _ROWWISE = 2
 _MINIMIZE = 1
 
@@ -68,46 +59,6 @@ class Warm:
         return schedule if outcome != Outcome.FEASIBLE else min(schedule, greedy(problem, 0.0), key=_objective)
 
 
-class _Quiet(highspy.Highs):
-    """HiGHS without a word on standard output."""
-
-    def __init__(self, ends_s: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._ends_s = ends_s
-        for name, value in OPTIONS.items():
-            self.setOptionValue(name, value)
-
-    def enableCallbacks(self) -> None:  # noqa: N802
-        """Silence HiGHS instead: the constructor calls this first, and hooking callbacks in prints a banner."""
-        self.silent()
-
-    def solve_in_time(self) -> HighsModelStatus:
-        """Run until done or until the deadline; after it, not at all, though HiGHS could do small ones in no time."""
-        if time.perf_counter() >= self._ends_s:
-            return HighsModelStatus.kTimeLimit
-        if self._run() == HighsModelStatus.kUnknown:  # an old basis can lead dual simplex astray; a fresh one does not
-            self.clearSolver()
-            self._run()
-        return self.getModelStatus()
-
-    def _run(self) -> HighsModelStatus:
-        # HiGHS counts its time over all runs of one model.
-        self.setOptionValue("time_limit", max(self.getRunTime() + self._ends_s - time.perf_counter(), 0.0))
-        self.run()
-        return self.getModelStatus()
-
-    def append(self, rows: Rows) -> None:
-        """Add rows; the basis stays.  Raises RuntimeError if HiGHS takes them not: the loop would never end."""
-        start, column = rows.start.astype(np.int32), rows.column.astype(np.int32)
-        status = self.addRows(len(rows.upper), rows.lower, rows.upper, len(column), start, column, rows.value)
-        if status == HighsStatus.kError:
-            raise RuntimeError("HiGHS refuses a tangent")
-
-    def values(self) -> Floats:
-        """Return the value of every column."""
-        return np.asarray(self.getSolution().col_value, dtype=np.float64)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Answer:
     """The part of a solution that leaves the solver."""
@@ -136,7 +87,7 @@ class _Search:
     def __init__(self, program: Program, ends_s: float) -> None:
         self.program = program
         self.ends_s = ends_s
-        self.model = _Quiet(ends_s)
+        self.model = Quiet(ends_s)
         self._tangents = Tangents.none()
         draft, rows = program.draft, program.draft.rows()
         switches = (program.switch, program.site.direction)
@@ -315,13 +266,13 @@ class _Search:
         is_charging = (flows[0] >= flows[1])[site.direction >= 0]
         return np.concatenate([is_on[program.switch >= 0], is_charging]).astype(np.float64)
 
-    def _chooser(self) -> _Quiet:
+    def _chooser(self) -> Quiet:
         """Return the program with all its tangents and with whole switches.
 
         It is not started at the best point: HiGHS 1.16 then may return that point with the
         objective of a better one.
         """
-        chooser = _Quiet(self.ends_s)
+        chooser = Quiet(self.ends_s)
         chooser.passModel(self.model.getLp())
         chooser.setOptionValue("mip_abs_gap", max(self.program.gap / 2.0, 1e-9))
         columns = self.switches.astype(np.int32)

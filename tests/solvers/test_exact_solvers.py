@@ -13,6 +13,7 @@ from pyomo.opt import TerminationCondition
 
 from solvers import SOLVERS, highs, pyomo_model
 from solvers.problem import Outcome, Problem
+from solvers.quiet import Quiet
 from solvers.verify import refute
 from tests.solvers.problems import DELTA, contended, priced, problems, random_problem, simple
 
@@ -288,29 +289,29 @@ class TestChoosing:
 
 def allow_runs(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let HiGHS run so many times; then the deadline has come."""
-    run, runs = highs._Quiet.solve_in_time, iter(range(count))
+    run, runs = Quiet.solve_in_time, iter(range(count))
 
-    def run_out_of_time(model: highs._Quiet) -> HighsModelStatus:
+    def run_out_of_time(model: Quiet) -> HighsModelStatus:
         return HighsModelStatus.kTimeLimit if next(runs, None) is None else run(model)
 
-    monkeypatch.setattr(highs._Quiet, "solve_in_time", run_out_of_time)
+    monkeypatch.setattr(Quiet, "solve_in_time", run_out_of_time)
 
 
 class TestTroubleInHighs:
     def test_run_gone_astray_is_repeated_from_scratch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        run, astray = highs._Quiet._run, iter([HighsModelStatus.kUnknown])
-        monkeypatch.setattr(highs._Quiet, "_run", lambda model: next(astray, run(model)))
+        run, astray = Quiet._run, iter([HighsModelStatus.kUnknown])
+        monkeypatch.setattr(Quiet, "_run", lambda model: next(astray, run(model)))
         assert highs.solve(contended(), LONG_S).outcome == Outcome.OPTIMAL
         assert next(astray, None) is None
 
     def test_refused_tangent_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(highs._Quiet, "addRows", lambda *_: HighsStatus.kError)
+        monkeypatch.setattr(Quiet, "addRows", lambda *_: HighsStatus.kError)
         problem = simple(coupling=[[1.0, 1.0j]], limit_a=[10.0], demand_wh=20.0)
         with pytest.raises(RuntimeError, match="tangent"):
             highs.solve(problem, LONG_S)
 
     def test_any_other_end_is_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(highs._Quiet, "solve_in_time", lambda _: HighsModelStatus.kSolveError)
+        monkeypatch.setattr(Quiet, "solve_in_time", lambda _: HighsModelStatus.kSolveError)
         assert highs.solve(contended(), LONG_S).outcome == Outcome.FAILED
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import solvers
 from solvers import SOLVERS, Answers, highs
 from solvers.problem import Outcome, Problem, Schedule
+from solvers.quiet import Quiet
 from solvers.verify import refute
 from tests.solvers.problems import contended, equipped, random_problem
 
@@ -72,14 +73,14 @@ class TestWarm:
         problem = random_problem(seed=3, slots=12, evs=12, rows=4, binary_slots=0)
         warm, runs = highs.Warm(), []
         first = warm(problem, LONG_S)
-        run = highs._Quiet._run
+        run = Quiet._run
 
-        def counted(model: highs._Quiet) -> object:
+        def counted(model: Quiet) -> object:
             status = run(model)
             runs.append(model.getInfo().simplex_iteration_count)
             return status
 
-        monkeypatch.setattr(highs._Quiet, "_run", counted)
+        monkeypatch.setattr(Quiet, "_run", counted)
         assert warm(problem, LONG_S).current_a == pytest.approx(first.current_a, abs=1e-6)
         assert runs == [0]
 
