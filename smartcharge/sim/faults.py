@@ -255,7 +255,9 @@ def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, eviden
             ]
             first = next(iter(about), None)
             found = None if first is None else (first.at_s, _words(first))
-    detected_s, words = found if found is not None else (None, "nothing noticed")
+    here = [evse.id for evse in stage.site.evses if evse.station == target]
+    why = hardware.why_missed(fault, here, planted_s, stage) if here else "nothing noticed"
+    detected_s, words = found if found is not None else (None, why)
     return Detection(
         kind=fault.kind.value, target=target, planted_s=planted_s, until_s=planted_s + fault.duration_s,
         detected_s=detected_s, evidence=words,

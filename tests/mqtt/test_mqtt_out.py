@@ -92,8 +92,8 @@ class TestTelemetry:
             assert plan["edges"] == ["1970-01-01T00:16:40Z", "1970-01-01T00:17:40Z", "1970-01-01T00:18:40Z"]
             assert plan["outcome"] == "optimal"
             lines = {line["line"]: line for line in state["lines"]}
-            assert lines["main L2"]["limit_a"] == 63.0
-            assert lines["main L2"]["source"] == "main L2 rating"
+            assert lines["main L2"]["limit_a"] == 20.0
+            assert lines["main L2"]["source"] == "main L2 failsafe, its meter is lost"
             assert state["evses"]["yard/1"]["is_occupied"] is True
             assert state["evses"]["yard/1"]["current_a"] == {"l1": 9.0, "l2": 9.5, "l3": 0.0}
             assert state["troubles"] == {"prices": "no answer"}
