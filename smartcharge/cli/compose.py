@@ -102,7 +102,9 @@ def _maintenance(settings: Settings, store: Store, csms: Csms | None) -> list[So
     place, asked = Place.of(settings.site), settings.maintenance
     listeners = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
     plans = () if asked.plans is None else read_plans(asked.plans, place)
-    sources: list[Source] = [Foreman(place, store.chronicle, store.logbook, plans=plans, listeners=listeners)]
+    sources: list[Source] = [
+        Foreman(place, store.chronicle, store.logbook, journal=store.journal, plans=plans, listeners=listeners)
+    ]
     if csms is not None:
         sources.append(Updater(place, store.chronicle, store.logbook, csms))
     if asked.network is not None:

@@ -14,7 +14,7 @@ from smartcharge.maintenance.plans import PlanKeys, planned
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
 from smartcharge.maintenance.work_orders import LINES, Line, Raised, WorkOrder, lines_of, orders
-from smartcharge.ports import Chronicle, Emit, Logbook, Written
+from smartcharge.ports import Chronicle, Emit, Journal, Logbook, Written
 
 L = TypeVar("L", bound=Line)
 ROUND_S: Final = 60.0
@@ -76,15 +76,17 @@ class Foreman:
 
     name = "maintenance"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it reads, what it keeps, and who is told
         self,
         place: Place,
         chronicle: Chronicle,
         logbook: Logbook,
         *,
+        journal: Journal,
         plans: Sequence[PlanKeys] = (),
         listeners: Sequence[Listener] = (),
     ) -> None:
+        self._journal = journal
         self._plans = plans
         self._place = place
         self._chronicle = chronicle
@@ -101,6 +103,8 @@ class Foreman:
         """Go round until cancelled."""
         plans_due_s = -inf
         while True:
+            # At a quiet site facts may wait for others to be written down with; a fault at night must not.
+            await self._journal.flush()
             if self._plans and now_s() >= plans_due_s:
                 plans_due_s = now_s() + PLANS_S
                 await answer_plans(self._plans, self._place, self._chronicle, self._logbook, now_s())

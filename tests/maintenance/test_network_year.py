@@ -149,7 +149,7 @@ async def year(site: Site, mirror: Mirror, *, away: range = range(0)) -> None:
     await site.fleet.tell(Watched(at_s=since_s, since_s=since_s))
     for station in "abc":
         await site.fleet.boot(station, "1")
-    chief = Foreman(site.place, store.chronicle, store.logbook, plans=PLANS)
+    chief = Foreman(site.place, store.chronicle, store.logbook, journal=store.journal, plans=PLANS)
     works = Updater(site.place, store.chronicle, store.logbook, site.fleet)
     tasks = [asyncio.create_task(source.run(nothing)) for source in (chief, works)]
     for number in range(DAYS):

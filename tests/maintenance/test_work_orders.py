@@ -31,7 +31,9 @@ from smartcharge.maintenance.work_orders import (
     orders,
 )
 from smartcharge.ports import Kept
+from smartcharge.sim.loop import run
 from smartcharge.store import open_store
+from tests.builders import NOON_S
 from tests.maintenance.month import BASE, SITE, A, B, at, charge, fault, needed, told
 
 H = 3600.0
@@ -226,7 +228,9 @@ class TestForeman:
                 assert len(await foreman.answer_faults(place, store.chronicle, store.logbook, at(12))) == 2
                 assert await foreman.answer_faults(place, store.chronicle, store.logbook, at(12)) == []
                 for _ in range(3):
-                    chief = foreman.Foreman(place, store.chronicle, store.logbook, listeners=[ear])
+                    chief = foreman.Foreman(
+                        place, store.chronicle, store.logbook, journal=store.journal, listeners=[ear]
+                    )
                     await chief._tell(ear)
                     assert (chief.trouble is None) == (ear.asked != 2)
                 assert ear.heard == [(1, 1, "OPEN"), (2, 2, "OPEN")]
@@ -235,3 +239,18 @@ class TestForeman:
                 )
 
         asyncio.run(scenario())
+
+    def test_a_fact_that_waits_to_be_written_is_written(self) -> None:
+        async def nothing(_: object) -> None:
+            raise AssertionError("it has no facts of its own")
+
+        async def scenario() -> int:
+            async with open_store("sqlite://") as store:
+                store.journal.append(needed(GROUND, NOON_S))
+                chief = foreman.Foreman(Place.of(SITE), store.chronicle, store.logbook, journal=store.journal)
+                task = asyncio.create_task(chief.run(nothing))
+                await asyncio.sleep(1.0)
+                task.cancel()
+                return len(await store.logbook.lines())
+
+        assert run(scenario(), epoch_s=NOON_S) == 1
