@@ -31,10 +31,13 @@ from smartcharge.events import (
     Commanded,
     ControllerStarted,
     Event,
+    FaultOrder,
     LimitFollowed,
+    LimitLifted,
     LimitSet,
     LimitsReplaced,
     Metered,
+    OperatorOrder,
     ResetOrdered,
     SourceHeard,
     StationLearnt,
@@ -48,7 +51,10 @@ from smartcharge.orders import Reset
 from smartcharge.ports import Charger, Journal, Observer, Orderly, Snapshot, Source
 from solvers.problem import Schedule
 
-_BILLED: Final = (TransactionStarted, TransactionEnded)
+_ACKNOWLEDGED: Final = (
+    TransactionStarted, TransactionEnded, LimitSet, LimitLifted, LimitsReplaced, OperatorOrder, FaultOrder,
+)  # fmt: skip
+"""Facts whose sender is told that they were received: whatever happens then, they are written down."""
 _CALM: Final = (
     Metered, CircuitMetered, LimitFollowed, LimitSet, LimitsReplaced, SourceHeard, StationLearnt, Accepted, Commanded,
     Watched,
@@ -107,9 +113,9 @@ class Controller:
                 group.create_task(self._supervise(source), name=source.name)
 
     async def emit(self, event: Event) -> None:
-        """Apply and journal a fact; return when it survives a crash if it is billed (I8)."""
+        """Apply and journal a fact; return when it survives a crash if it is billed (I8) or acknowledged."""
         self._take(event)
-        if isinstance(event, _BILLED) or (isinstance(event, Metered) and event.energy_wh is not None):
+        if isinstance(event, _ACKNOWLEDGED) or (isinstance(event, Metered) and event.energy_wh is not None):
             await self._journal.flush()
 
     def _take(self, event: Event) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from aiomqtt import Client
 
+from smartcharge.events import LimitSet
 from smartcharge.sim.broker import Broker
+from smartcharge.store import open_store
 from tests.cli.command_line import Typed
 from tests.cli.live_site import BOOT, running, station
 
@@ -79,6 +81,25 @@ class TestARunningSite:
             await broker.stop()
 
         asyncio.run(listen())
+
+    def test_a_limit_that_it_acknowledged_outlives_its_kill(self, site_file: Path) -> None:
+        async def limit() -> list[float | None]:
+            broker = Broker()
+            await broker.start()
+            use_broker(site_file, broker.port)
+            with running(site_file) as site:
+                async with Client("127.0.0.1", broker.port) as client:
+                    await client.subscribe("smartcharge/yard/#")
+                    await next_of(client, "availability")
+                    said = {"id": "8", "issued_at": datetime.now(UTC).isoformat(), "power_w": 4000.0}
+                    await client.publish("smartcharge/yard/limit/main/dso/set", json.dumps(said), qos=1)
+                    await next_of(client, "limit/main/dso/received")
+                    site.process.kill()
+            await broker.stop()
+            async with open_store(f"sqlite:///{site_file.with_name('yard.db')}") as store:
+                return [fact.power_w for fact in store.journal.load() if isinstance(fact, LimitSet)]
+
+        assert asyncio.run(limit()) == [4000.0]
 
 
 class TestRefusals:
