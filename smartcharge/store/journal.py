@@ -212,7 +212,9 @@ def _prune(connection: Connection, before_s: float) -> None:
     if base is None or first is None:
         return
     connection.execute(delete(snapshots).where(snapshots.c.seq < base))
-    connection.execute(delete(facts).where(facts.c.seq < min(base, first + PRUNED_FACTS)))
+    until = min(base, first + PRUNED_FACTS)
+    connection.execute(delete(facts).where(facts.c.seq < until))
+    transactions.forget_readings(connection, until)
 
 
 def _decode(seq: int, kind: str, body: str) -> Event:

@@ -147,7 +147,7 @@ readings = Table(
     Column("energy_wh", Double),
     Column("soc", Double),
 )
-"""What the EVSEs measured, for history; outlives the journal's own rows."""
+"""What the EVSEs measured, for history; it reaches back as far as the journal."""
 
 logbook = Table(
     "logbook",

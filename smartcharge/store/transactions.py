@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, Select, TextClause, delete, func
 
 from smartcharge.events import Event, Metered, TransactionEnded, TransactionStarted
 from smartcharge.model import EvseId, Phases
-from smartcharge.store.engine import reading, writing
+from smartcharge.store.engine import reading
 from smartcharge.store.schema import readings, transactions
 
 
@@ -161,20 +161,17 @@ class History:
         is_within = (readings.c.evse == evse) & (readings.c.at_s >= since_s) & (readings.c.at_s < until_s)
         return [_metered(row) for row in await self._rows(readings.select().where(is_within).order_by(readings.c.seq))]
 
-    async def forget_readings(self, before_s: float) -> int:
-        """Drop readings from before a time [s since 1970]; return how many."""
-        return await asyncio.to_thread(self._forget_readings, before_s)
-
-    def _forget_readings(self, before_s: float) -> int:
-        with writing(self._engine) as connection:
-            return connection.execute(delete(readings).where(readings.c.at_s < before_s)).rowcount
-
     async def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         def fetch() -> Sequence[Row[Any]]:
             with reading(self._engine) as connection:
                 return connection.execute(query).all()
 
         return await asyncio.to_thread(fetch)
+
+
+def forget_readings(connection: Connection, before_seq: int) -> None:
+    """Drop the readings of facts that the journal drops; transactions stay."""
+    connection.execute(delete(readings).where(readings.c.seq < before_seq))
 
 
 def _transaction(row: Row[Any]) -> Transaction:

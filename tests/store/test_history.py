@@ -6,9 +6,11 @@ from typing import TypeVar
 
 import pytest
 
+from smartcharge.control.state import State, apply
 from smartcharge.events import Event, Metered, TransactionEnded, TransactionStarted
 from smartcharge.model import EvseId, Phases
 from smartcharge.store import History, Transaction, open_store
+from tests.builders import row_of
 
 A, B = EvseId("A"), EvseId("B")
 T = TypeVar("T")
@@ -150,15 +152,20 @@ class TestReadings:
             self.FACTS[2],
         ]
 
-    def test_old_ones_are_forgotten_without_touching_the_journal(self, url: str) -> None:
+    def test_they_reach_back_as_far_as_the_journal(self, url: str) -> None:
         async def scenario() -> None:
-            async with open_store(url) as store:
+            async with open_store(url, keep_s=5.0) as store:
+                state = State.initial(row_of(2))
                 for fact in self.FACTS:
                     store.journal.append(fact)
-                await store.journal.flush()
-                assert await store.history.forget_readings(20.0) == 2
-                assert await store.history.readings(A, 0.0, 100.0) == [self.FACTS[2], self.FACTS[3]]
-                assert list(store.journal.load()) == list(self.FACTS)
+                    state = apply(state, fact)
+                    store.journal.snapshot(state)
+                    await store.journal.flush()
+                kept = [fact for fact in store.journal.load(store.journal.reaches_back_s()) if fact.at_s > 20.0]
+                assert kept == [self.FACTS[3]]
+                assert await store.history.readings(A, 0.0, 25.0) in ([], [self.FACTS[2]])
+                assert await store.history.readings(A, 25.0, 100.0) == [self.FACTS[3]]
+                assert await store.history.readings(B, 0.0, 100.0) == []
 
         asyncio.run(scenario())
 
