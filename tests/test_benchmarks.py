@@ -13,14 +13,15 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import closed_loop, garages, limit_cut, openadr_events, predict, scale, simulate, solve
 from benchmarks.figures import Row
-from benchmarks.peers import PEERS
+from benchmarks.peers import CONES, PEERS
 from benchmarks.recording import MARCH
 from benchmarks.solve import Case
 from smartcharge.config import load
 from smartcharge.control.planning import GAP_SHARE
 from smartcharge.sim.generator import Kind
 from solvers import SOLVERS
-from solvers.objective import objective
+from solvers.objective import objective, shortfall_wh
+from solvers.problem import Floats, Problem
 from tests.shared_data import REASON, needs_shared
 
 
@@ -54,12 +55,21 @@ def rows() -> dict[str, Row]:
     return {row["problem"]: row for row in solve.measure(iter([case]))}
 
 
+def exactly(problem: Problem) -> Floats:
+    return SOLVERS["optimal"](problem, 60.0).current_a
+
+
 class TestSolve:
     def test_peers_solve_the_same_problem(self, rows: dict[str, Row]) -> None:
         alike = rows["caltech delta, peers' slots"]
         assert (alike["evses"], alike["slots"]) == (54, 24)
         assert alike["energy_ratio_to_cones"] == pytest.approx(1.0, abs=GAP_SHARE + 1e-4)
         assert set(alike["peers"]) == {"cvxpy-clarabel-cones", "cvxpy-highs-linear", "pyomo-highs"}
+
+    def test_without_a_gap_the_energy_is_that_of_the_cones(self) -> None:
+        problem = replace(garages.caltech(capacity=0.33).problem(garages.even_grid(24)), gap=0.0)
+        missing_wh = [shortfall_wh(problem, found).sum() for found in (PEERS[CONES](problem), exactly(problem))]
+        assert missing_wh[1] == pytest.approx(missing_wh[0], abs=1e-4 * problem.demand_wh.sum())
 
     def test_our_own_slots_place_as_much(self, rows: dict[str, Row]) -> None:
         own = rows["caltech delta"]

@@ -31,7 +31,7 @@ def solve(request: pytest.FixtureRequest) -> Solver:
 
 class TestBackEndsAgree:
     @given(problem=problems(max_slots=5, max_evs=5))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=120, deadline=None)
     def test_on_random_problems(self, problem: Problem) -> None:
         fast, oracle = highs.solve(problem, LONG_S), pyomo_model.solve(problem, LONG_S)
         assert (fast.outcome, oracle.outcome) == (Outcome.OPTIMAL, Outcome.OPTIMAL)

@@ -98,13 +98,13 @@ class TestSteps:
 
 
 class TestPause:
-    @pytest.mark.parametrize(("price", "is_on"), [(4.9, False), (5.1, True)])
+    @pytest.mark.parametrize(("price", "is_on"), [(5.3, False), (5.5, True)])
     def test_is_weighed_against_what_it_saves(self, solve: Solver, price: float, is_on: bool) -> None:
-        # Six watt-hours at the minimum cost 0.9 each now and nothing later: less the pause, 5.4.
+        # Six watt-hours at the minimum cost 0.9 each now and nothing later: 5.4 altogether.
         problem = priced(
             simple(coupling=[[1.0]], limit_a=[32.0], demand_wh=20.0, slots=2, binary_slots=1), price=[0.9, 0.0]
         )
-        problem = replace(problem, pause_price=np.array([price + 0.4]))
+        problem = replace(problem, pause_price=np.array([price]))
         assert (proven(solve, problem).current_a[0, 0] > 0.0) == is_on
 
     def test_of_an_ev_without_minimum_is_free(self, solve: Solver) -> None:
