@@ -207,16 +207,15 @@ class _Search:
 
     def _answer(self, values: Floats) -> _Answer:
         """Return currents and battery powers as they are in the solution."""
-        site = self.program.site
-        flows = [np.where(number >= 0, values[number], 0.0) for number in (site.charge, site.discharge)]
-        return _Answer(current_a=self.program.currents(values), storage_w=1000.0 * (flows[0] - flows[1]))
+        charge, discharge = self.program.site.flows_kw(values)
+        return _Answer(current_a=self.program.currents(values), storage_w=1000.0 * (charge - discharge))
 
     def _is_switched(self, values: Floats) -> bool:
         """Return whether every current under a switch is 0, or at least its minimum, or one of its steps."""
         program = self.program
         current_a = program.currents(values)[: len(program.switch)]
         is_between = abs(current_a - floored_a(program.problem, current_a)) > ROUNDING_A
-        charge, discharge = (np.where(n >= 0, values[n], 0.0) for n in (program.site.charge, program.site.discharge))
+        charge, discharge = program.site.flows_kw(values)
         is_both = (program.site.direction >= 0) & (np.minimum(charge, discharge) > ROUNDING_A)
         return not bool((is_between & (program.switch[:, :, 0] >= 0)).any() or is_both.any())
 
@@ -262,8 +261,8 @@ class _Search:
         lowest_a = lowest_a if lowest_a.shape[1] else np.zeros((problem.evs, 1))
         lowest_a = np.where(problem.is_stepped[:, None], lowest_a, 0.0)
         is_on = (chosen_a[:, :, None] >= lowest_a - ROUNDING_A) & (chosen_a[:, :, None] > 0.0)
-        flows = [np.where(number >= 0, relaxed[number], 0.0) for number in (site.charge, site.discharge)]
-        is_charging = (flows[0] >= flows[1])[site.direction >= 0]
+        charge, discharge = site.flows_kw(relaxed)
+        is_charging = (charge >= discharge)[site.direction >= 0]
         return np.concatenate([is_on[program.switch >= 0], is_charging]).astype(np.float64)
 
     def _chooser(self) -> Quiet:

@@ -156,6 +156,11 @@ class SiteSide:
         )
         self._draft.add_rows("peak", np.ones(len(share), dtype=np.bool_), (periods.tolist(),), rows)
 
+    def flows_kw(self, values: Floats) -> tuple[Floats, Floats]:
+        """Return the power into and out of each battery within the values of all columns [kW], each of shape (T, S)."""
+        charge, discharge = (np.where(n >= 0, values[n], 0.0) for n in (self.charge, self.discharge))
+        return charge, discharge
+
     def offset(self) -> float:
         """Return what the other load and the energy in store cost whatever is done [money]."""
         problem, store = self._problem, self._problem.storage
