@@ -505,6 +505,8 @@ class FaultOrder(Happening):
     """Of a forced derate [A]; None is 0."""
     until_s: float | None = None
     """End of a mute [s since 1970]."""
+    work_order: int | None = None
+    """Number of the work order under which it was repaired: without one no latch opens."""
 
 
 Event: TypeAlias = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from smartcharge.codec import Encoded
@@ -143,6 +144,41 @@ class Logbook(Protocol):
 
     async def tell(self, listener: str, number: int) -> None:
         """Write down that a listener was told up to a number."""
+
+
+class WorkKind(Enum):
+    """What somebody may say of a work order from afar."""
+
+    TAKE = "take"
+    """I do it."""
+    START = "start"
+    HOLD = "hold"
+    NOTE = "note"
+    REPAIRED = "repaired"
+    """It is mended and may be tried: what latched goes on probation."""
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkWord:
+    """What somebody says of a work order."""
+
+    order: int
+    """Its number."""
+    kind: WorkKind
+    author: str
+    text: str = ""
+    parts: tuple[str, ...] = ()
+    signature: str = ""
+    done: tuple[str, ...] = ()
+    """The points of the checklist that were done."""
+
+
+class WorkDesk(Protocol):
+    """Where it is written down."""
+
+    async def take(self, word: WorkWord) -> None:
+        """Write down what somebody said, durable when it returns; raises MaintenanceError, StoreError."""
 
 
 class Ledger(Protocol):

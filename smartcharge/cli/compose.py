@@ -15,7 +15,9 @@ from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.grid.settings import HttpSettings
-from smartcharge.maintenance.foreman import Foreman
+from smartcharge.maintenance.bulletin import Bulletin
+from smartcharge.maintenance.clerk import Clerk
+from smartcharge.maintenance.foreman import Foreman, Listener
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.updater import Updater
@@ -77,18 +79,20 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, operators: 
     sources: list[Source] = []
     chargers: list[Charger] = []
     observers: list[Observer] = [Narrator()]
+    listeners: list[Listener] = []
     if csms is not None:
         chargers.append(csms)
     if settings.mqtt is not None:
-        room = MqttRoom(settings.site, settings.mqtt)
+        room = MqttRoom(settings.site, settings.mqtt, Clerk(store.chronicle, store.logbook, store.journal))
         chargers.append(room)
         observers.append(room)
+        listeners.append(Bulletin("mqtt", room.tell_work))
     sources += operators
     observers += operators
     controller = Controller(
         settings.site,
         journal=store.journal,
-        sources=(*sources, *_maintenance(settings, store, csms)),
+        sources=(*sources, *_maintenance(settings, store, csms, listeners)),
         chargers=chargers,
         observers=observers,
     )
@@ -97,13 +101,14 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, operators: 
     return controller
 
 
-def _maintenance(settings: Settings, store: Store, csms: Csms | None) -> list[Source]:
+def _maintenance(settings: Settings, store: Store, csms: Csms | None, listeners: Sequence[Listener]) -> list[Source]:
     """Return what reads the facts that the controller writes: work orders, campaigns, and the copy for a network."""
     place, asked = Place.of(settings.site), settings.maintenance
-    listeners = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
+    hooks = [] if asked.webhook is None else [Webhook(asked.webhook, asked.webhook_token)]
     plans = () if asked.plans is None else read_plans(asked.plans, place)
+    told = [*hooks, *listeners]
     sources: list[Source] = [
-        Foreman(place, store.chronicle, store.logbook, journal=store.journal, plans=plans, listeners=listeners)
+        Foreman(place, store.chronicle, store.logbook, journal=store.journal, plans=plans, listeners=told)
     ]
     if csms is not None:
         sources.append(Updater(place, store.chronicle, store.logbook, csms))

@@ -43,11 +43,11 @@ def order(  # noqa: PLR0913 - one parameter an option
     limit_a: Annotated[float | None, typer.Option(min=0.0, help="Of a forced derate; 0 if not given.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="End of a mute, with its offset.")] = None,
 ) -> None:
-    """Decide about a fault of an EVSE: release a latch, force a derate, mute, acknowledge; written to the journal.
+    """Decide about a fault of an EVSE: release or force a derate, mute, acknowledge; written to the journal.
 
     It goes to the running controller over the broker in the site file, and returns once that has written it down.
 
-    Example: `smartcharge order sites/depot.toml van-07 release contactor-welded --author Ada --reason "replaced"`
+    Example: `smartcharge order sites/depot.toml van-07 release connector-hot --author Ada --reason "cleaned"`
     """
     settings = load(site)
     if settings.mqtt is None:

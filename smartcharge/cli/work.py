@@ -21,7 +21,8 @@ from smartcharge.clock import now_s
 from smartcharge.config import load
 from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
-from smartcharge.maintenance.desk import Draft, Report
+from smartcharge.maintenance.clerk import Clerk
+from smartcharge.maintenance.desk import Draft
 from smartcharge.maintenance.plans import Special, Standing, happened, read_plans, standings
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.work_orders import (
@@ -36,6 +37,7 @@ from smartcharge.maintenance.work_orders import (
     orders,
     said,
 )
+from smartcharge.ports import WorkKind, WorkWord
 from smartcharge.sim.tables import local
 from smartcharge.store import Store, open_store
 
@@ -221,6 +223,31 @@ def note(
 
 
 @work.command()
+def repaired(
+    journal: Journal,
+    number: Number,
+    text: Annotated[str, typer.Argument(help="What was done.")],
+    *,
+    by: Author,
+    part: Annotated[list[str] | None, typer.Option(help="A part that it took; may be said several times.")] = None,
+) -> None:
+    """Say that a fault is mended and a car may try it. What latched goes on probation, by this alone, within a minute.
+
+    Example: `smartcharge work repaired smartcharge.db 7 "contactor replaced" --part "contactor 40 A" --by kim`
+    """
+    parts = tuple(part or ())
+    _say(journal, WorkWord(order=number, kind=WorkKind.REPAIRED, author=by, text=text, parts=parts))
+    typer.echo(f"work order {number}: to be tried")
+
+
+def _say(journal: str, word: WorkWord) -> None:
+    async def take(store: Store) -> None:
+        await Clerk(store.chronicle, store.logbook, store.journal).take(word)
+
+    _stored(journal, take)
+
+
+@work.command()
 def complete(  # noqa: PLR0913 - one parameter an option
     journal: Journal,
     number: Number,
@@ -234,13 +261,9 @@ def complete(  # noqa: PLR0913 - one parameter an option
 
     Example: `smartcharge work complete smartcharge.db 7 --by kim --signature "K. Jansen"`
     """
-    report = Report(author=by, signature=signature, feedback=feedback, done=tuple(done or ()))
-
-    async def write(store: Store) -> None:
-        facts, at_s = await store.chronicle.facts(), now_s()
-        await foreman.write(store.logbook, lambda lines: [desk.completed(lines, number, report, facts, at_s)])
-
-    _stored(journal, write)
+    points = tuple(done or ())
+    word = WorkWord(order=number, kind=WorkKind.COMPLETE, author=by, text=feedback, signature=signature, done=points)
+    _say(journal, word)
     typer.echo(f"work order {number}: {Status.COMPLETE.value}")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.errors import MaintenanceError
-from smartcharge.events import FaultCleared, FaultRaised, Restored, SiteFaultCleared, SiteFaultRaised
-from smartcharge.faults import Priority
+from smartcharge.events import Derated, FaultCleared, FaultRaised, Restored, SiteFaultCleared, SiteFaultRaised
+from smartcharge.faults import DeratingStage, Priority
 from smartcharge.maintenance.sessions import Outcome, charges
 from smartcharge.maintenance.triage import Call, asset_of
 from smartcharge.maintenance.work_orders import (
@@ -25,6 +25,7 @@ from smartcharge.maintenance.work_orders import (
     Raised,
     Recurred,
     Reopened,
+    Repaired,
     Status,
     StatusSet,
     WorkOrder,
@@ -182,27 +183,58 @@ def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequenc
     )
 
 
+def repaired(lines: Sequence[Line], line: Repaired, facts: Sequence[Kept]) -> Repaired:
+    """Return that a fault is mended and may be tried; raises MaintenanceError while it is still there."""
+    order = _known(lines, line.order)
+    if not order.is_open or order.raised.category is not Category.REACTIVE:
+        raise MaintenanceError(f"work order {line.order} is no open one of a fault")
+    story = _story(order, facts)
+    if story.gone is None and story.held is None:
+        raise MaintenanceError(f"work order {line.order}: {order.raised.cause} at {order.raised.asset} still stands")
+    if story.present:
+        there = ", ".join(sorted(story.present))
+        raise MaintenanceError(f"work order {line.order}: {order.raised.asset} still says {there}: clear it first")
+    return line
+
+
 def _evidence(order: WorkOrder, facts: Sequence[Kept]) -> Iterator[int]:
-    """Yield the facts that show that a fault is gone and, at an EVSE, that a car charged since then."""
-    gone = _gone(order, facts)
-    if gone is None:
-        raise MaintenanceError(f"work order {order.number}: {order.raised.cause} at {order.raised.asset} still stands")
-    yield gone.seq
-    if isinstance(gone.event, FaultCleared | Restored):
-        worked = [c for c in charges(facts) if c.seq > gone.seq and c.started.evse == order.raised.asset]
+    """Yield the facts that show that a fault is gone and, at an EVSE, that a car charged and nothing holds it down."""
+    story, name, asset = _story(order, facts), f"work order {order.number}", order.raised.asset
+    if story.held is DeratingStage.LATCHED:
+        raise MaintenanceError(f"{name}: {asset} is latched: once it is mended, say `smartcharge work repaired`")
+    if story.gone is None:
+        raise MaintenanceError(f"{name}: {order.raised.cause} at {asset} still stands")
+    yield story.gone.seq
+    if isinstance(story.gone.event, FaultCleared | Restored):
+        worked = [c for c in charges(facts) if c.seq > story.gone.seq and c.started.evse == asset]
         proof = next((c for c in worked if c.outcome is Outcome.SUCCESS and c.has_begun_to_charge), None)
         if proof is None:
-            raise MaintenanceError(
-                f"work order {order.number}: no car has charged at {order.raised.asset} since the fault went: try one"
-            )
+            raise MaintenanceError(f"{name}: no car has charged at {asset} since the fault went: try one")
         yield proof.seq
+    if story.held is not None:
+        raise MaintenanceError(f"{name}: {asset} is still derated ({story.held.value})")
+    if story.restored is not None and story.restored != story.gone:
+        yield story.restored.seq
 
 
-def _gone(order: WorkOrder, facts: Sequence[Kept]) -> Kept | None:
-    """Return the fact with which nothing of a fault was left; None while it stands or nothing says that it went."""
+class _Story(NamedTuple):
+    """What facts tell of the fault of a work order."""
+
+    gone: Kept | None
+    """The fact with which nothing of it was left; None while it stands or nothing says that it went."""
+    present: frozenset[str]
+    """The codes by which the station says that it is there."""
+    held: DeratingStage | None
+    """How far the derate for it has come; None where there is none any more."""
+    restored: Kept | None
+    """The fact that ended the derate."""
+
+
+def _story(order: WorkOrder, facts: Sequence[Kept]) -> _Story:
     asset, cause = order.raised.asset, order.raised.cause
     present: set[str] = set()
-    gone: Kept | None = None
+    held: DeratingStage | None = None
+    gone, restored = None, None
     for fact in facts:
         match fact.event:
             case FaultRaised(evse=evse, code=code) if evse == asset and cause_of(fact.event, {}, None).value == cause:
@@ -211,15 +243,18 @@ def _gone(order: WorkOrder, facts: Sequence[Kept]) -> Kept | None:
             case FaultCleared(evse=evse, code=code) if evse == asset and code in present:
                 present.discard(code)
                 gone = None if present else fact
+            case Derated(evse=evse, cause=of, stage=stage) if (evse, of.value) == (asset, cause):
+                held, restored = stage, None
             case Restored(evse=evse, cause=of) if (evse, of.value) == (asset, cause) and not present:
-                gone = gone or fact
+                gone, held, restored = gone or fact, None, fact
             case SiteFaultRaised(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):
                 gone = None
             case SiteFaultCleared(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):
                 gone = fact
             case _:
                 pass
-    return gone if gone is not None and gone.seq > order.last_fault else None
+    is_past = gone is not None and gone.seq <= order.last_fault
+    return _Story(gone=None if is_past else gone, present=frozenset(present), held=held, restored=restored)
 
 
 def _known(lines: Sequence[Line], number: int) -> WorkOrder:

@@ -9,13 +9,18 @@ from typing import Final, Protocol, TypeVar
 
 from smartcharge.clock import now_s
 from smartcharge.codec import Encoded
+from smartcharge.control.health.vocabulary import cause_of
+from smartcharge.events import FaultOrder, FaultRaised
+from smartcharge.faults import Cause, OrderKind
 from smartcharge.maintenance.desk import called
 from smartcharge.maintenance.plans import PlanKeys, planned
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
-from smartcharge.maintenance.work_orders import LINES, Line, Raised, WorkOrder, lines_of, orders
-from smartcharge.ports import Chronicle, Emit, Journal, Logbook, Written
+from smartcharge.maintenance.work_orders import LINES, Line, Raised, Repaired, WorkOrder, lines_of, orders
+from smartcharge.ports import Chronicle, Emit, Journal, Kept, Logbook, Written
 
+LATCHES: Final = "latches"
+"""Under this name it is remembered up to where repairs were answered."""
 L = TypeVar("L", bound=Line)
 ROUND_S: Final = 60.0
 """How often it looks for faults and for what was not told yet [s]."""
@@ -71,8 +76,26 @@ async def answer_plans(
     return await write(logbook, lambda lines: planned(plans, place, facts, lines, at_s))
 
 
+def released(order: WorkOrder, said: Repaired, place: Place, since: Sequence[Kept]) -> FaultOrder | None:
+    """Return what lets an EVSE be tried, now that somebody says that it is mended; None if it broke again since."""
+    evse = next((port.evse for port in place.ports if port.evse == order.raised.asset), None)
+    broken = (f.event for f in since if isinstance(f.event, FaultRaised) and f.event.evse == evse)
+    is_back = any(cause_of(event, {}, None).value == order.raised.cause for event in broken)
+    if evse is None or order.raised.cause is None or order.repaired != said or is_back:
+        return None
+    return FaultOrder(
+        at_s=now_s(),
+        evse=evse,
+        cause=Cause(order.raised.cause),
+        kind=OrderKind.RELEASE,
+        author=said.author,
+        reason=f"work order {order.number}: {said.text}",
+        work_order=order.number,
+    )
+
+
 class Foreman:
-    """A `ports.Source` that yields no facts of its own: it reads the chronicle and keeps the logbook."""
+    """A `ports.Source`: it reads the chronicle, keeps the logbook, and lets what was repaired be tried."""
 
     name = "maintenance"
 
@@ -109,9 +132,23 @@ class Foreman:
                 plans_due_s = now_s() + PLANS_S
                 await answer_plans(self._plans, self._place, self._chronicle, self._logbook, now_s())
             await answer_faults(self._place, self._chronicle, self._logbook, now_s())
+            await self._release(emit)
             for listener in self._listeners:
                 await self._tell(listener)
             await asyncio.sleep(ROUND_S)
+
+    async def _release(self, emit: Emit) -> None:
+        """Let what was repaired be tried: by this, and by nothing else, a latch opens, to a probation."""
+        written = await self._logbook.lines(await self._logbook.told(LATCHES))
+        if not written:
+            return
+        known = orders(await read(self._logbook))
+        for line in lines_of(written):
+            if isinstance(line, Repaired):
+                since = await self._chronicle.facts(line.at_s)
+                if (order := released(known[line.order], line, self._place, since)) is not None:
+                    await emit(order)
+        await self._logbook.tell(LATCHES, written[-1].number)
 
     async def _tell(self, listener: Listener) -> None:
         """Tell a listener what it has not heard, in order; at least once each, even over a restart."""

@@ -117,6 +117,14 @@ class Noted(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired(Entry):
+    """A technician says that the fault is mended and a car may try it: what latched goes on probation by this alone."""
+
+    text: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed(Entry):
     """It is done."""
 
@@ -128,7 +136,7 @@ class Completed(Entry):
     """The points of the checklist that were done."""
 
 
-Line: TypeAlias = Raised | Recurred | Reopened | Assigned | StatusSet | Noted | Completed
+Line: TypeAlias = Raised | Recurred | Reopened | Assigned | StatusSet | Noted | Repaired | Completed
 LINES: Final[Codec[Line]] = Codec(Line, "a line of the logbook")
 
 
@@ -157,6 +165,17 @@ class WorkOrder:
     def last_fault(self) -> int:
         """Return the number of the last fact that called for it; 0 for none."""
         return max((line.fact or 0 for line in self.lines if isinstance(line, Raised | Recurred | Reopened)), default=0)
+
+    @property
+    def repaired(self) -> Repaired | None:
+        """Return what the technician said last; None if nothing, or if the fault came again since."""
+        told = [line for line in self.lines if isinstance(line, Raised | Recurred | Reopened | Repaired)]
+        return told[-1] if isinstance(told[-1], Repaired) else None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the parts that it took so far."""
+        return tuple(part for line in self.lines if isinstance(line, Noted | Repaired) for part in line.parts)
 
     @property
     def priority(self) -> Priority:
@@ -199,7 +218,7 @@ def after(order: WorkOrder | None, line: Line) -> WorkOrder:
     assert order is not None
     order = replace(order, lines=(*order.lines, line))
     match line:
-        case Recurred() | Noted():
+        case Recurred() | Noted() | Repaired():
             return order
         case Reopened():
             return replace(order, status=Status.OPEN, completed=None)
@@ -233,6 +252,9 @@ def said(order: WorkOrder) -> dict[str, Any]:
         "parent_request": raised.request,
         "parent_plan": raised.plan,
         "recurrences": order.recurrences,
+        "checklist": list(raised.checklist),
+        "parts": list(order.parts),
+        "repaired_s": None if order.repaired is None else order.repaired.at_s,
         "completed_s": None if done is None else done.at_s,
         "completed_by": None if done is None else done.author,
         "signature": None if done is None else done.signature,

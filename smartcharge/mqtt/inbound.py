@@ -39,7 +39,7 @@ from smartcharge.words.operators import Operators
 
 MOST_BYTES = 256 * 1024
 """Longest payload that is looked at [bytes]."""
-MOMENTARY = frozenset({"need", "order", "fault order", "boot", "ack", "grid heartbeat", "relay"})
+MOMENTARY = frozenset({"need", "order", "fault order", "work", "boot", "ack", "grid heartbeat", "relay"})
 """Kinds that mean a moment: stored by the broker (retained), they would be said again to the wrong car."""
 
 

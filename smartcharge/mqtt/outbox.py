@@ -34,6 +34,7 @@ class Outbox:
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, int | None], Word] = {}
         self._holding: dict[str, Word] = {}
+        self._delivered: dict[Word, asyncio.Event] = {}
         self._number = 0
         self._has_some = asyncio.Event()
 
@@ -41,6 +42,16 @@ class Outbox:
         """Say something that holds until it is replaced (retained)."""
         self._holding[topic] = Word(topic=topic, payload=payload, is_retained=True)
         self._put(self._holding[topic])
+
+    async def deliver(self, topic: str, payload: str) -> None:
+        """Say something that holds, and return once the broker has it."""
+        self.hold(topic, payload)
+        word = self._holding[topic]
+        has_it = self._delivered.setdefault(word, asyncio.Event())
+        try:
+            await has_it.wait()
+        finally:
+            self._delivered.pop(word, None)
 
     def say(self, topic: str, payload: str) -> Word:
         """Say something once; the newest on a topic replaces one that still waits."""
@@ -62,6 +73,8 @@ class Outbox:
     def withdraw(self, word: Word) -> None:
         """Forget a word, because it was confirmed or is too late, unless a newer one has taken its place."""
         key = (word.topic, word.number)
+        if (has_it := self._delivered.get(word)) is not None:
+            has_it.set()
         if self._waiting.get(key) is word:
             del self._waiting[key]
 

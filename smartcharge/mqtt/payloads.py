@@ -71,7 +71,7 @@ class Order(Payload):
 class FaultDecision(Payload):
     """What a person decides about a fault of an EVSE.
 
-    ``release`` ends a derate or opens a latch, ``force`` derates until released, ``mute`` lets a fault that does not
+    ``release`` ends a derate that is no latch, ``force`` derates until released, ``mute`` lets a fault that does not
     concern safety pass until a time, ``acknowledge`` says that somebody knows.
     """
 
@@ -99,6 +99,68 @@ class FaultDecisionReceived(Payload):
 
     id: str | None
     received_at: Time
+
+
+class Work(Payload):
+    """What somebody says of a work order: that he does it, began, waits, what was found, that it is mended, or done."""
+
+    id: str | None = Field(default=None, max_length=200, description="Repeated in the acknowledgement.")
+    work: Literal["take", "start", "hold", "note", "repaired", "complete"]
+    author: str = Field(min_length=1, max_length=200)
+    text: str = Field(default="", max_length=5000)
+    parts: list[str] = Field(default=[], max_length=100, description="That it took, with note or repaired.")
+    signature: str = Field(default="", max_length=200, description="With complete.")
+    done: list[str] = Field(default=[], max_length=200, description="Points of its checklist, with complete.")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.parts and self.work not in ("note", "repaired"):
+            raise ValueError("parts belong to note or repaired")
+        if (self.signature or self.done) and self.work != "complete":
+            raise ValueError("signature and done belong to complete")
+        if self.work == "complete" and not self.signature.strip():
+            raise ValueError("complete takes a signature")
+        return self
+
+
+class WorkReceived(Payload):
+    """The acknowledgement that what was said of a work order is written down."""
+
+    order: int
+    id: str | None
+    received_at: Time
+
+
+class WorkOrderSaid(Payload):
+    """A work order as it stands, by the fields that maintenance systems share; times in s since 1970."""
+
+    line: int = Field(description="Counts up with every change of any work order.")
+    number: int
+    status: Literal["OPEN", "IN_PROGRESS", "ON_HOLD", "COMPLETE"]
+    title: str
+    priority: Literal["P1", "P2", "P3"]
+    category: Literal["reactive", "preventive", "requested"]
+    location: str
+    asset: str
+    cause: str | None
+    raised_s: float
+    due_s: float
+    estimated_s: float
+    team: str | None
+    assignees: list[str]
+    parent_request: str | None
+    parent_plan: str | None
+    recurrences: int
+    parts: list[str]
+    repaired_s: float | None
+    checklist: list[str]
+    completed_s: float | None
+    completed_by: str | None
+    signature: str | None
+    feedback: str | None
+    evidence: list[int]
+    compliant: bool | None
+    audit: list[dict[str, object]]
 
 
 class Prices(Payload):
@@ -251,6 +313,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "need": CarNeed,
     "order": Order,
     "fault order": FaultDecision,
+    "work": Work,
     "prices": Prices,
     "boot": Boot,
     "status": EvseStatus,
@@ -260,6 +323,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "limit received": LimitReceived,
     "limit answer": LimitAnswer,
     "fault order received": FaultDecisionReceived,
+    "work order": WorkOrderSaid,
+    "work received": WorkReceived,
     "errors": Refusal,
     "setpoint": SetpointSaid,
     "state": SiteState,

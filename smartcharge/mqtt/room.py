@@ -6,13 +6,17 @@ import asyncio
 import logging
 import random
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from aiomqtt import Client, Message, MqttError, Will
 
 from smartcharge.clock import now_s
 from smartcharge.control.plan import Plan, Setpoint
+from smartcharge.errors import MaintenanceError
 from smartcharge.events import Commanded, Event
+from smartcharge.faults import Cause, DeratingStage
 from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
 from smartcharge.mqtt.inbound import Inbound
@@ -24,13 +28,16 @@ from smartcharge.mqtt.payloads import (
     LimitReceived,
     Refusal,
     SetpointSaid,
+    Work,
+    WorkOrderSaid,
+    WorkReceived,
 )
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
 from smartcharge.mqtt.telemetry import plan_said, site_state
 from smartcharge.mqtt.topics import Address, Topics
-from smartcharge.ports import Emit, Snapshot
+from smartcharge.ports import Emit, Snapshot, WorkDesk, WorkKind, WorkWord
 from smartcharge.words.base import Payload, PayloadError, utc
 from smartcharge.words.limits import GridLimit, LimitAnswer, LpcLimit
 from smartcharge.words.operators import Operators
@@ -42,6 +49,8 @@ SHORTEST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 AT_ONCE = 10
 """Messages that are on their way to the broker at the same time."""
+WORK_S = 10.0
+"""How long a work order waits for the broker before its round goes on; it is said again later."""
 GOODBYE_S = 2.0
 """How long the last word may take when we leave on purpose."""
 
@@ -51,8 +60,10 @@ class MqttRoom:
 
     name = "mqtt"
 
-    def __init__(self, site: Site, settings: MqttSettings) -> None:
+    def __init__(self, site: Site, settings: MqttSettings, desk: WorkDesk | None = None) -> None:
+        """Connect a site; ``desk`` writes down what is said of work orders, without one that is refused."""
         self._settings = settings
+        self._desk = desk
         self._tls = settings.tls_context()
         self._topics = Topics(settings.prefix, site.id)
         self._client_id = settings.client_id or f"smartcharge-{site.id}"
@@ -82,6 +93,15 @@ class MqttRoom:
     def wish(self, command: Commanded) -> None:
         """Replace what an EVSE should be told; returns at once, the outcome comes as an event."""
         self._commands.wish(command)
+
+    async def tell_work(self, number: int, order: Mapping[str, Any]) -> None:
+        """Say a work order; return once the broker has it, raises OSError if it does not take it."""
+        said = WorkOrderSaid.model_validate(order).model_dump_json()
+        try:
+            async with asyncio.timeout(WORK_S):
+                await self._outbox.deliver(self._topics.written("work order", order=str(number)), said)
+        except TimeoutError:
+            raise OSError(self._trouble or f"no answer within {WORK_S:.0f} s") from None
 
     def observe(self, snapshot: Snapshot) -> None:
         """Say changed setpoints and a new plan at once, and leave the whole state for its turn."""
@@ -218,8 +238,36 @@ class MqttRoom:
         if isinstance(payload, CommandAnswer):
             self._take_answer(address, payload)
             return
+        if isinstance(payload, Work):
+            await self._take_work(address, payload)
+            return
+        if isinstance(payload, FaultDecision):
+            self._check_latch(EvseId(address.names["evse"]), payload)
         await self._emit_all(emit, self._inbound.events(address, payload, now_s(), is_stored=message.retain))
         self._acknowledge(address, payload)
+
+    async def _take_work(self, address: Address, said: Work) -> None:
+        number = address.names["order"]
+        if self._desk is None or not number.isdecimal():
+            raise PayloadError(("", f"there is no work order {number!r}"))
+        word = WorkWord(
+            order=int(number), kind=WorkKind(said.work), author=said.author, text=said.text, parts=tuple(said.parts),
+            signature=said.signature, done=tuple(said.done),
+        )  # fmt: skip
+        try:
+            await self._desk.take(word)
+        except MaintenanceError as error:
+            raise PayloadError(("", str(error))) from error
+        received = WorkReceived(order=word.order, id=said.id, received_at=utc(now_s()))
+        self._outbox.notify(self._topics.written("work received", order=number), received.model_dump_json())
+
+    def _check_latch(self, evse: EvseId, said: FaultDecision) -> None:
+        """Refuse a release that would do nothing: a latch opens with the work order of its repair only."""
+        known = None if self._snapshot is None else self._snapshot.state.evses[evse].health.deratings
+        derating = None if known is None else known.get(Cause(said.cause))
+        is_latched = derating is not None and derating.said.stage is DeratingStage.LATCHED
+        if is_latched and said.kind == "release":
+            raise PayloadError(("kind", "a latch opens with its work order only: `smartcharge work repaired`"))
 
     def _take_answer(self, address: Address, answer: CommandAnswer) -> None:
         if not self._commands.answered(EvseId(address.names["evse"]), answer):

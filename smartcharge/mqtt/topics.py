@@ -20,6 +20,7 @@ READ = {
     "need": "evse/{evse}/need",
     "order": "evse/{evse}/order",
     "fault order": "evse/{evse}/fault/order",
+    "work": "work/{order}/say",
     "prices": "prices",
     "station availability": "station/{station}/availability",
     "boot": "station/{station}/boot",
@@ -37,6 +38,8 @@ WRITTEN = {
     "setpoint": "evse/{evse}/setpoint",
     "command": "evse/{evse}/command",
     "fault order received": "evse/{evse}/fault/received",
+    "work order": "work/{order}",
+    "work received": "work/{order}/received",
     "limit received": "limit/{circuit}/{source}/received",
     "limit answer": "grid/{operator}/answer",
 }

@@ -22,6 +22,8 @@ RETRY_S: Final = 600.0
 LOOKS_S: Final = 60.0
 """How often overloaded hardware is looked at [s]."""
 TECHNICIAN: Final = "simulated technician"
+WORK_ORDER: Final = 1
+"""Whom the technician names: a simulation of the site alone has no logbook."""
 _DC: Final = frozenset({FaultKind.MODULES_LOST, FaultKind.DC_SUPPLY})
 
 
@@ -64,8 +66,9 @@ async def release(cause: Cause, evses: Sequence[EvseId], stage: faults.Stage) ->
     while latched := [evse for evse in evses if _is_latched(cause, evse, stage)]:
         for evse in latched:
             order = FaultOrder(
-                at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired"
-            )
+                at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired",
+                work_order=WORK_ORDER,
+            )  # fmt: skip
             stage.wire.say(order)
         await asyncio.sleep(RETRY_S)
 

@@ -40,7 +40,8 @@ class TestAFault:
     def test_from_the_call_to_the_signature(
         self, typed: Typed, site_file: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("smartcharge.cli.work.now_s", lambda: 5000.0)
+        for module in ("cli.work", "maintenance.clerk"):
+            monkeypatch.setattr(f"smartcharge.{module}.now_s", lambda: 5000.0)
         happens(
             journal,
             [
@@ -72,10 +73,14 @@ class TestAFault:
                 TransactionEnded(at_s=2900.0, evse=S1, transaction_id="t", meter_wh=900.0, reason="Local"),
             ],
         )
+        repaired = typed("work", "repaired", journal, 1, "new contactor", "--part", "contactor 40 A", "--by", "bo")
+        assert repaired.out == "work order 1: to be tried\n"
         assert typed(*done).code == 0
         shown = json.loads(typed("work", "show", journal, 1).out)
         assert (shown["status"], shown["evidence"], shown["team"]) == ("COMPLETE", [3, 4], "north")
-        assert [line["what"] for line in shown["audit"]] == ["Raised", "Assigned", "StatusSet", "Noted", "Completed"]
+        assert [line["what"] for line in shown["audit"]] == [
+            "Raised", "Assigned", "StatusSet", "Noted", "Repaired", "Completed",
+        ]  # fmt: skip
         assert "repair" not in typed("work", "list", journal, site_file).out
         out = journal.with_suffix(".csv")
         typed("work", "list", journal, site_file, "--all", "--csv", out)

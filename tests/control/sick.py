@@ -104,9 +104,10 @@ class Sick:
         )
         self.take(ended)
 
-    def order(self, kind: OrderKind, cause: Cause, evse: EvseId = A, limit_a: float | None = None) -> None:
+    def order(self, kind: OrderKind, cause: Cause, evse: EvseId = A, limit_a: float | None = None, *,
+              work_order: int | None = None) -> None:  # fmt: skip
         self.take(FaultOrder(at_s=self.now_s, evse=evse, cause=cause, kind=kind, author="Ada", reason="seen",
-                             limit_a=limit_a))  # fmt: skip
+                             limit_a=limit_a, work_order=work_order))  # fmt: skip
 
     def cap_a(self, evse: EvseId = A) -> float:
         """What limits say the EVSE may have, with the floor of 6 A."""

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from smartcharge.control.health.rules import TABLE, Rule
 from smartcharge.control.limits import effective_limits
-from smartcharge.events import ResetOrdered, SiteFaultCleared, SiteFaultRaised, Unplugged
+from smartcharge.control.state import apply
+from smartcharge.events import (
+    Derated,
+    FaultCleared,
+    FaultOrder,
+    FaultRaised,
+    ResetOrdered,
+    SiteFaultCleared,
+    SiteFaultRaised,
+    Unplugged,
+)
 from smartcharge.faults import Cause, DeratingStage, Effect, OrderKind
 from smartcharge.model import Wiring
 from tests.builders import NOON_S, circuit, evse, site, station
@@ -320,7 +330,7 @@ class TestWhoHasToCome:
 
 
 class TestOrders:
-    def test_only_a_release_opens_a_latch_and_then_it_has_to_prove_itself(self) -> None:
+    def test_only_the_work_order_of_its_repair_opens_a_latch_and_then_it_has_to_prove_itself(self) -> None:
         sick = Sick()
         sick.raised("PowerSwitchFailure")
         sick.order(OrderKind.ACKNOWLEDGE, Cause.CONTACTOR_WELDED)
@@ -328,14 +338,29 @@ class TestOrders:
         assert sick.state.evses[A].health.deratings[Cause.CONTACTOR_WELDED].acknowledged_by == "Ada"
         sick.cleared("PowerSwitchFailure")
         sick.order(OrderKind.RELEASE, Cause.CONTACTOR_WELDED)
+        assert (sick.stage(Cause.CONTACTOR_WELDED), sick.cap_a()) == (DeratingStage.LATCHED, 0.0)
+        sick.order(OrderKind.RELEASE, Cause.CONTACTOR_WELDED, work_order=7)
         assert (sick.stage(Cause.CONTACTOR_WELDED), sick.cap_a()) == (DeratingStage.PROBATION, 16.0)
+        assert any(isinstance(e, Derated) and e.stage is DeratingStage.PROBATION for e in sick.followed)
         sick.session(900.0)
         assert sick.cap_a() == 32.0
+
+    def test_a_fault_that_is_back_before_it_is_tried_keeps_the_latch(self) -> None:
+        sick = Sick()
+        sick.raised("PowerSwitchFailure")
+        sick.cleared("PowerSwitchFailure")
+        order = FaultOrder(at_s=sick.now_s, evse=A, cause=Cause.CONTACTOR_WELDED, kind=OrderKind.RELEASE, author="Ada",
+                           reason="seen", work_order=7)  # fmt: skip
+        again = FaultRaised(at_s=sick.now_s, evse=A, code="PowerSwitchFailure")
+        for event in (order, again, FaultCleared(at_s=sick.now_s, evse=A, code="PowerSwitchFailure")):
+            sick.state = apply(sick.state, event)
+        sick.wait(100.0)
+        assert sick.stage(Cause.CONTACTOR_WELDED) is DeratingStage.LATCHED
 
     def test_what_is_still_wrong_is_found_again_at_once(self) -> None:
         sick = Sick()
         sick.raised("PowerSwitchFailure")
-        sick.order(OrderKind.RELEASE, Cause.CONTACTOR_WELDED)
+        sick.order(OrderKind.RELEASE, Cause.CONTACTOR_WELDED, work_order=7)
         assert sick.cap_a() == 0.0
 
     def test_safety_cannot_be_muted_and_the_rest_can(self) -> None:

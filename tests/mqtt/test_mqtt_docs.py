@@ -78,4 +78,5 @@ class TestTopics:
     def test_what_we_write_is_not_what_we_read(self) -> None:
         topics = Topics("smartcharge", "depot")
         for kind in WRITTEN:
-            assert topics.address(topics.written(kind, evse="e", circuit="c", source="s", operator="o")) is None
+            names = {"evse": "e", "circuit": "c", "source": "s", "operator": "o", "order": "7"}
+            assert topics.address(topics.written(kind, **names)) is None

@@ -16,7 +16,7 @@ from smartcharge.control.health.rules import LONGEST_HOLD_S, LOWEST, RAMP, RULES
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.control.health.watch import is_hot
 from smartcharge.control.state import State
-from smartcharge.events import Derated, FaultRaised, Restored
+from smartcharge.events import Derated, FaultOrder, FaultRaised, Restored
 from smartcharge.faults import Cause, DeratingStage, Effect, Response
 from smartcharge.frozen import replace
 from smartcharge.model import EvseId
@@ -29,6 +29,8 @@ BARE: Final = frozenset({"Faulted"})
 """Codes that say that an EVSE delivers nothing, and not why."""
 BARE_S: Final = 5.0
 """How long the reason of such a word is waited for [s]: what delivers nothing needs no haste."""
+TRIAL: Final = 0.5
+"""Share of its maximum that an EVSE has after a person let it go, until a session went well."""
 UNSTATED_MODULES = 2
 """Modules a DC EVSE is taken to have where the site file does not say: the fewest of which one can be lost."""
 
@@ -132,7 +134,7 @@ class _Case:
         if self.faults:
             return self._down()
         assert self.known is not None
-        return self._up(self.known)
+        return self._up(self.known) if self.known.released is None else self._on_trial(self.known.released)
 
     # -- down
 
@@ -261,6 +263,11 @@ class _Case:
         probation_a = max(self.rule.probation * self.evse.evse.max_a, self.evse.evse.min_a)
         words = f"{self.rule.fault}: on probation for {self.rule.proofs} clean session(s)"
         return self._say(DeratingStage.PROBATION, probation_a, words)
+
+    def _on_trial(self, order: FaultOrder) -> Derated:
+        trial_a = max(TRIAL * self.evse.evse.max_a, self.evse.evse.min_a)
+        reason = f"{self.rule.fault}: released by {order.author}, on probation: {order.reason}"
+        return self._say(DeratingStage.PROBATION, trial_a, reason)
 
     def _ramp(self, limit_a: float) -> Derated | Restored:
         max_a, min_a = self.evse.evse.max_a, self.evse.evse.min_a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from smartcharge.control.evse import EvseState
 from smartcharge.control.health.memory import Derating
@@ -11,9 +11,6 @@ from smartcharge.control.health.rules import RULES, WINDOW_S
 from smartcharge.events import Derated, FaultCleared, FaultOrder, FaultRaised, Restored, ServiceNeeded
 from smartcharge.faults import Cause, DeratingStage, OrderKind
 from smartcharge.frozen import replace
-
-TRIAL: Final = 0.5
-"""Share of its maximum that an EVSE has after a person opened its latch, until a session went well."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -29,7 +26,9 @@ def raised(evse: EvseState, event: FaultRaised, cause: Cause, *, is_new: bool) -
         history = replace(history, failed=())  # they are accounted for
     since_s = event.at_s if is_new else evse.faults[event.code].at_s
     faults = {**evse.faults, event.code: replace(event, at_s=since_s)}
-    return replace(evse, faults=faults, health=replace(evse.health, history=history))
+    known = evse.health.deratings.get(cause)
+    evse = replace(evse, faults=faults, health=replace(evse.health, history=history))
+    return evse if known is None else _with(evse, cause, replace(known, released=None))
 
 
 def cleared(evse: EvseState, event: FaultCleared, cause: Cause | None) -> EvseState:
@@ -43,7 +42,7 @@ def cleared(evse: EvseState, event: FaultCleared, cause: Cause | None) -> EvseSt
 def derated(evse: EvseState, event: Derated) -> EvseState:
     """Return the EVSE with the newest step of a derate."""
     known = evse.health.deratings.get(event.cause)
-    derating = Derating(said=event) if known is None else replace(known, said=event, proofs=0)
+    derating = Derating(said=event) if known is None else replace(known, said=event, proofs=0, released=None)
     return _with(evse, event.cause, derating)
 
 
@@ -82,22 +81,20 @@ def ordered(evse: EvseState, event: FaultOrder, *, is_there: bool) -> EvseState:
 
 
 def _released(evse: EvseState, event: FaultOrder, *, is_there: bool) -> EvseState:
-    """Return the EVSE whose latch is open: what concerns safety has to prove itself first.
+    """Return the EVSE that is let go: what concerns safety has to prove itself first, a latch takes a work order.
 
     What is still wrong stays as it is: nobody's word makes hardware sound.
     """
     health, cause = evse.health, event.cause
     health = replace(health, forced=_without(health.forced, cause), muted=_without(health.muted, cause))
-    if is_there:
+    known = health.deratings.get(cause)
+    is_latched = known is not None and known.said.stage is DeratingStage.LATCHED
+    if is_there or (is_latched and event.work_order is None):
         return replace(evse, health=health)
     history = replace(health.history, raised_s=_without(health.history.raised_s, cause))
     health = replace(health, history=history)
-    known = health.deratings.get(cause)
     if known is not None and RULES[cause].is_safety:
-        trial_a = max(TRIAL * evse.evse.max_a, evse.evse.min_a)
-        reason = f"{RULES[cause].fault}: released by {event.author}, on probation: {event.reason}"
-        said = replace(known.said, at_s=event.at_s, stage=DeratingStage.PROBATION, limit_a=trial_a, reason=reason)
-        deratings = {**health.deratings, cause: Derating(said=said)}
+        deratings = {**health.deratings, cause: replace(known, released=event)}
     else:
         deratings = _without(health.deratings, cause)
         health = replace(health, reported=_without(health.reported, cause))

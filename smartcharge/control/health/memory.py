@@ -17,6 +17,8 @@ class Derating:
     proofs: int = 0
     """Clean sessions since probation began."""
     acknowledged_by: str | None = None
+    released: FaultOrder | None = None
+    """By which it goes on probation in the next cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         cause=Cause.CONTACTOR_WELDED, fault="contactor welded",
         signals="PowerSwitchFailure, CX017, CX024, ContactorPosition, PowerContactor; a current while told 0 A and "
         "said to be paused",
-        action="block, latch; what it draws stays in the budget", clear="a person only",
+        action="block, latch; what it draws stays in the budget", clear="the work order of its repair only",
         steps=(0.0,), latch_at=1, is_safety=True, priority=P1, task="replace the contactor",
     ),
     Rule(

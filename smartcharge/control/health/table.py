@@ -119,7 +119,10 @@ def _orders() -> Iterator[str]:
     yield "Over MQTT (`evse/.../fault/order`, see [`mqtt.md`](mqtt.md)) or with `smartcharge order`; with author and"
     yield "reason.\n"
     yield "| order | what it does |\n|---|---|"
-    yield "| `release` | ends a derate or opens a latch, once the fault is gone; safety then goes on probation |"
+    yield (
+        "| `release` | ends a derate once the fault is gone; safety then goes on probation. A latch takes the work order of "
+        "its repair ([`maintenance.md`](maintenance.md)) |"
+    )
     yield "| `force` | derates by hand, until released |"
     yield "| `mute` | lets a fault pass for a while; refused for what concerns safety |"
     yield "| `acknowledge` | somebody knows of it; changes nothing |"
