@@ -120,8 +120,8 @@ def _orders() -> Iterator[str]:
     yield "reason.\n"
     yield "| order | what it does |\n|---|---|"
     yield (
-        "| `release` | ends a derate once the fault is gone; safety then goes on probation. A latch takes the work order of "
-        "its repair ([`maintenance.md`](maintenance.md)) |"
+        "| `release` | ends a derate once the fault is gone; safety then goes on probation. A latch takes the work "
+        "order of its repair ([`maintenance.md`](maintenance.md)) |"
     )
     yield "| `force` | derates by hand, until released |"
     yield "| `mute` | lets a fault pass for a while; refused for what concerns safety |"
