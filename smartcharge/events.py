@@ -247,14 +247,48 @@ class SourceHeard(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailsafeStep:
+    """What holds from a time to another while an operator is not heard."""
+
+    start_s: float
+    end_s: float | None
+    """None: for ever."""
+    power_w: float
+    """Total of all phases [W]."""
+    direction: Direction = Direction.IMPORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailsafeSet(Happening):
     """A grid operator said what holds while it is not heard (LPC failsafe, OpenADR subscription, OSCP fallback)."""
 
     source: str
     power_w: float | None = None
-    """Total of all phases [W]; None leaves what the site file says."""
+    """Total of all phases [W] where no step says otherwise; None leaves what the site file says."""
+    steps: tuple[FailsafeStep, ...] = ()
+    """What it said for certain times; of those that overlap the strictest counts."""
     duration_s: float | None = None
     """Least stay in failsafe; None leaves what the site file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridAlert:
+    """Something that a grid operator wants people to know (OpenADR 3, ALERT_*)."""
+
+    kind: str
+    """What it is about, e.g. ``ALERT_GRID_EMERGENCY``."""
+    text: str
+    start_s: float
+    end_s: float | None
+    """None: until it is taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsSet(Happening):
+    """All that a grid operator warns of, now and later; it replaces what the source warned of before."""
+
+    source: str
+    alerts: tuple[GridAlert, ...]
 
 
 class Stage(Enum):
@@ -280,8 +314,9 @@ class LimitFollowed(Happening):
     source: str
     circuit: CircuitId
     version: str
+    """What tells it apart from others of its source: what its operator calls it, and its direction."""
     since_s: float
-    """Start of the limit, or its arrival: with source, circuit and version it tells limits apart."""
+    """Start of the limit, or its arrival."""
     stage: Stage
     seen_s: float
     """When it came about: the last confirmation, the measurement."""
@@ -310,6 +345,15 @@ class PricesSet(Happening):
     start_s: float
     step_s: float
     per_kwh: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntensitySet(Happening):
+    """Carbon intensity of energy from ``start_s`` on, one every ``step_s`` [g CO2 equivalent/kWh]."""
+
+    start_s: float
+    step_s: float
+    g_per_kwh: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -531,10 +575,12 @@ Event: TypeAlias = (
     | LimitsReplaced
     | SourceHeard
     | FailsafeSet
+    | AlertsSet
     | LimitFollowed
     | ClockStepped
     | ControllerStarted
     | PricesSet
+    | IntensitySet
     | BillingPeriodBegan
     | FaultRaised
     | FaultCleared

@@ -312,6 +312,8 @@ class Money:
     currency: str = "EUR"
     energy_per_kwh: float = 0.25
     """Price of energy when no tariff is known [money/kWh]."""
+    co2_per_kg: float = 0.0
+    """What a kilogram of CO2 is worth, where somebody tells the intensity of the grid [money/kg]."""
     peak_per_kw: float = 0.0
     """Demand charge on the highest power of the month [money/kW]."""
     peak_period_s: float = 900.0
@@ -336,7 +338,7 @@ class Direction(Enum):
 
     IMPORT = "import"
     EXPORT = "export"
-    """Known and shown; it binds nobody, since nothing here feeds the grid."""
+    """What the site feeds into the grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ def known(state: State) -> dict[str, Any]:
         "records": [_plain(record) for record in state.records.values()],
         "meters": _plain(state.meters),
         "prices": _plain(state.prices),
+        "intensity": _plain(state.intensity),
         "last_command_id": state.last_command_id,
     }
 

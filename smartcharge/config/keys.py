@@ -89,6 +89,8 @@ class MoneyKeys(Keys):
     """ISO 4217 code of the currency."""
     energy_per_kwh: float = _MONEY.energy_per_kwh
     """Price of energy while no tariff is known; may be negative, as on a spot market."""
+    co2_per_kg: NotNegative = _MONEY.co2_per_kg
+    """What a kilogram of CO2 is worth, on top of the price; for operators who tell the intensity of the grid."""
     peak_per_kw: NotNegative = _MONEY.peak_per_kw
     """Demand charge on the highest power of the month."""
     peak_period_s: Positive = _MONEY.peak_period_s

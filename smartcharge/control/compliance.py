@@ -62,19 +62,18 @@ class _Flow:
 
 def _binding(state: State, now_s: float) -> Iterator[GridLimit]:
     for known in state.sources.values():
-        for limit in liveness.in_force(liveness.at(known, now_s), now_s):
-            if limit.direction is Direction.IMPORT:
-                yield limit
+        yield from liveness.in_force(liveness.at(known, now_s), now_s)
 
 
 def _progress(state: State, key: Key, record: Record, now_s: float) -> Iterator[LimitFollowed]:
     if record.applied_s is None:
-        excess_w = _excess_w(state, record.limit, _believed(state, now_s), now_s)
-        if excess_w <= 0.0:
+        worst = _worst(state, record.limit, now_s)
+        excess_w = None if worst is None else _excess_w(state, record.limit, worst, now_s)
+        if excess_w is not None and excess_w <= 0.0:
             yield _fact(key, Stage.APPLIED, now_s, max(record.due_s, record.accepted_s or record.due_s))
         elif record.unmet is None and now_s >= record.due_s + state.site.timing.reaction_s:
             unmet = _fact(key, Stage.UNMET, now_s)
-            yield replace(unmet, over_w=excess_w, reason=_holding(state, record.limit, now_s))
+            yield replace(unmet, over_w=excess_w or 0.0, reason=_holding(state, record.limit, now_s))
     measured = _measured(state, record.limit, now_s)
     if measured is None or measured.seen_s <= (record.seen_s or record.due_s):
         return
@@ -120,14 +119,37 @@ def _allowed_a(bound: Bound, phase: int | None, tolerance: float) -> float:
     return np.inf if bound.lines_a is None else bound.lines_a[phase] * (1.0 + tolerance)
 
 
+def _worst(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
+    """Return the worst that everybody may do in the direction of a limit; None if nobody knows.
+
+    Nothing that we command feeds the grid.  Whether something else does behind a circuit is seen by its meter alone.
+    """
+    if limit.direction is Direction.IMPORT:
+        return _believed(state, now_s)
+    if limit.scope is Scope.SITE and _circuit(state, limit).meter is not None:
+        return _measured(state, limit, now_s)
+    return _Flow(current_a=np.zeros(len(state.topology.rows)), seen_s=now_s)
+
+
 def _believed(state: State, now_s: float) -> _Flow:
-    """Return the worst that everybody may do."""
+    """Return the worst that everybody may draw."""
     worst_a = np.array([state.reserved_a(name, now_s) for name in state.topology.evses])
     return _Flow(current_a=_with_others(state, worst_a, now_s), seen_s=now_s)
 
 
 def _measured(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
-    """Return what the circuit's meter shows, or else the stations' own; None where either says too little."""
+    """Return what flows in the direction of a limit: by the circuit's meter, or else by the stations' own.
+
+    None where either says too little.
+    """
+    if limit.direction is Direction.IMPORT:
+        return _drawn(state, limit, now_s)
+    is_seen = limit.scope is Scope.LOADS or _circuit(state, limit).meter is not None
+    drawn = _drawn(state, limit, now_s) if is_seen else None
+    return None if drawn is None else replace(drawn, current_a=-drawn.current_a)
+
+
+def _drawn(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
     circuit = _circuit(state, limit)
     meter = state.meters.get(circuit.id)
     if limit.scope is Scope.SITE and circuit.meter is not None:
@@ -166,6 +188,9 @@ def _with_others(state: State, current_a: Floats, now_s: float) -> Floats:
 
 def _holding(state: State, limit: GridLimit, now_s: float) -> str:
     """Return who keeps a limit from being met, in words: those below that may draw and do not obey now."""
+    if limit.direction is Direction.EXPORT:
+        is_seen = _measured(state, limit, now_s) is not None
+        return "what feeds the grid here is not ours to limit" if is_seen else "the meter of its circuit is lost"
     rows = list(state.topology.of_circuit[limit.circuit])
     below = np.abs(state.topology.coupling[rows]).max(axis=0, initial=0.0) > 0.0
     held = [n for e, n in enumerate(state.topology.evses) if below[e] and state.reserved_a(n, now_s) > 0.0]

@@ -42,6 +42,8 @@ class Limits:
     other_a: Floats
     """Load beside the cars [A], shape (R,)."""
     caps: Mapping[EvseId, Cap]
+    export_w: Mapping[CircuitId, float]
+    """What each circuit may feed into the grid at most [W]; one that nobody limits is not in it."""
     lost_meters: frozenset[CircuitId]
     """Circuits whose meter is quiet, stuck or was never heard, so that the declared worst is taken."""
 
@@ -93,6 +95,7 @@ def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Lim
         source=tuple(source for _, source in lowest),
         other_a=np.array(beside_a),
         caps={name: _cap(evse) for name, evse in state.evses.items()},
+        export_w=_lowest_export_w(state, now_s + ahead_s),
         lost_meters=frozenset(c.id for c in state.site.circuits if is_lost(state, c, now_s)),
     )
 
@@ -137,7 +140,29 @@ def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, Bound]]
                 circuit = circuits[limit.circuit]
                 yield circuit.id, _rising(circuit, bound_of(circuit, limit, f"{name} lets go slowly"), risen)
         if known.liveness in UNSURE and known.source.heartbeat_s is not None:
-            yield _failsafe(circuits[known.source.circuit], known)
+            yield _failsafe(circuits[known.source.circuit], known, at_s)
+
+
+def _lowest_export_w(state: State, at_s: float) -> dict[CircuitId, float]:
+    found: dict[CircuitId, float] = {}
+    for circuit, watts in _exports_w(state, at_s):
+        found[circuit] = min(found.get(circuit, np.inf), watts)
+    return found
+
+
+def _exports_w(state: State, at_s: float) -> Iterator[tuple[CircuitId, float]]:
+    """Yield what grid operators allow each circuit to feed in [W]; one that lets go slowly holds until the end."""
+    volts = {circuit.id: circuit.voltage_v for circuit in state.site.circuits}
+    for then in state.sources.values():
+        known = liveness.at(then, at_s)
+        tails = (limit for limit, _ in liveness.letting_go(known, at_s))
+        for limit in (*liveness.in_force(known, at_s), *liveness.expired(known, at_s), *tails):
+            if limit.direction is Direction.EXPORT:
+                lines_w = np.inf if limit.current_a is None else volts[limit.circuit] * 3.0 * min(limit.current_a)
+                yield limit.circuit, min(lines_w, np.inf if limit.power_w is None else limit.power_w)
+        failsafe_w = liveness.failsafe_export_w(known, at_s)
+        if known.liveness in UNSURE and failsafe_w is not None:
+            yield known.source.circuit, failsafe_w
 
 
 def _imports(limits: Iterable[GridLimit]) -> Iterator[GridLimit]:
@@ -150,9 +175,9 @@ def bound_of(circuit: Circuit, limit: GridLimit, source: str) -> Bound:
     return Bound(source=source, lines_a=limit.current_a, total_a=total_a, scope=limit.scope)
 
 
-def _failsafe(circuit: Circuit, known: SourceState) -> tuple[CircuitId, Bound]:
+def _failsafe(circuit: Circuit, known: SourceState, at_s: float) -> tuple[CircuitId, Bound]:
     """Return what holds while a source is not heard."""
-    failsafe_w = known.failsafe_w
+    failsafe_w = liveness.failsafe_w(known, at_s)
     why = "is silent" if known.liveness is Liveness.FAILSAFE else "was not heard yet"
     bound = Bound(
         source=f"failsafe, {known.source.id} {why}",

@@ -30,6 +30,8 @@ from smartcharge.events import (
     ClockStepped,
     ControllerStarted,
     FailsafeSet,
+    FailsafeStep,
+    GridAlert,
     LimitLifted,
     LimitSet,
     LimitsReplaced,
@@ -83,20 +85,27 @@ class SourceState:
     """Limits that were taken back while they bound, ended there and then: they let go slowly."""
     told: FailsafeSet | None = None
     """What the operator itself said of its failsafe value."""
+    alerts: tuple[GridAlert, ...] = ()
+    """What it warns of: for people, no limit follows from it."""
     skew_s: float = 0.0
     """How far its clock is ahead of ours [s]."""
-
-    @property
-    def failsafe_w(self) -> float | None:
-        """Return the failsafe limit on the total power [W]: the operator's own word before the site file's."""
-        said_w = None if self.told is None else self.told.power_w
-        return self.source.failsafe_w if said_w is None else said_w
 
     @property
     def failsafe_s(self) -> float:
         """Return the least stay in failsafe [s]."""
         said_s = None if self.told is None else self.told.duration_s
         return self.source.failsafe_s if said_s is None else said_s
+
+
+def failsafe_w(known: SourceState, at_s: float) -> float | None:
+    """Return the failsafe limit on the total power [W] at a time: the operator's own word before the site file's."""
+    said_w = None if known.told is None else known.told.power_w
+    return min(_steps_w(known, Direction.IMPORT, at_s), default=known.source.failsafe_w if said_w is None else said_w)
+
+
+def failsafe_export_w(known: SourceState, at_s: float) -> float | None:
+    """Return what may be fed into the grid at a time while a source is not heard [W]; None where nobody said."""
+    return min(_steps_w(known, Direction.EXPORT, at_s), default=None)
 
 
 def expected(source: GridSource) -> SourceState:
@@ -242,7 +251,8 @@ def without_times(known: SourceState) -> object:
         replace(limit, received_at_s=0.0, version="", end_s=None if is_renewable else limit.end_s)
         for limit in known.limits
     }
-    return known.liveness, known.failsafe_w, frozenset(limits)
+    told = None if known.told is None else (known.told.power_w, known.told.steps)
+    return known.liveness, told, frozenset(limits)
 
 
 def _restarted(known: SourceState, event: ControllerStarted) -> SourceState:
@@ -316,7 +326,7 @@ def _failsafe_limit(known: SourceState, at_s: float) -> GridLimit:
         circuit=source.circuit,
         received_at_s=at_s,
         current_a=source.failsafe_a,
-        power_w=known.failsafe_w,
+        power_w=failsafe_w(known, at_s),
         scope=source.scope,
         end_s=at_s,
         version=f"failsafe {at_s}",
@@ -357,6 +367,9 @@ def _times(known: SourceState) -> Iterator[float]:
         yield _free_s(known)
     elif known.liveness is not Liveness.AUTONOMOUS:
         yield _lost_s(known)
+    for step in () if known.told is None else known.told.steps:
+        yield step.start_s
+        yield _step_end_s(step)
     for limit in known.limits:
         yield _start_s(limit) - slack_s
         yield _end_s(limit) + slack_s
@@ -401,6 +414,16 @@ def _start_s(limit: GridLimit) -> float:
 
 def _end_s(limit: GridLimit) -> float:
     return inf if limit.end_s is None else limit.end_s
+
+
+def _steps_w(known: SourceState, direction: Direction, at_s: float) -> Iterator[float]:
+    for step in () if known.told is None else known.told.steps:
+        if step.direction is direction and step.start_s <= at_s < _step_end_s(step):
+            yield step.power_w
+
+
+def _step_end_s(step: FailsafeStep) -> float:
+    return inf if step.end_s is None else step.end_s
 
 
 def _rank(limit: GridLimit) -> float:

@@ -318,12 +318,19 @@ def _limit_a(state: State, requests: Sequence[Request], edges_s: Floats) -> Floa
 
 
 def _price(state: State, edges_s: Floats) -> Floats:
-    """Return the price of energy at the start of each slot [money/Wh], shape (T,); the flat one where none is known."""
-    flat = np.full(len(edges_s) - 1, state.site.money.energy_per_kwh)
-    prices = state.prices
-    if prices is None:
-        return flat / 1000.0
-    index = np.floor((edges_s[:-1] - prices.start_s) / prices.step_s).astype(int)
-    is_known = (index >= 0) & (index < len(prices.per_kwh))
-    known = np.array(prices.per_kwh)[np.where(is_known, index, 0)]
-    return np.asarray(np.where(is_known, known, flat) / 1000.0, dtype=np.float64)
+    """Return the price of energy at the start of each slot, with that of its CO2 [money/Wh], shape (T,)."""
+    money, prices, intensity = state.site.money, state.prices, state.intensity
+    flat = np.full(len(edges_s) - 1, money.energy_per_kwh)
+    energy = flat if prices is None else _at(edges_s, prices.start_s, prices.step_s, prices.per_kwh, flat)
+    if intensity is None or money.co2_per_kg == 0.0:
+        return energy / 1000.0
+    mean_g = np.full_like(flat, np.mean(intensity.g_per_kwh))  # nothing is saved by waiting for what nobody knows
+    grams = _at(edges_s, intensity.start_s, intensity.step_s, intensity.g_per_kwh, mean_g)
+    return np.asarray((energy + money.co2_per_kg * grams / 1000.0) / 1000.0, dtype=np.float64)
+
+
+def _at(edges_s: Floats, start_s: float, step_s: float, values: Sequence[float], otherwise: Floats) -> Floats:
+    """Return a series of even steps at the start of each slot, and something else where it says nothing, shape (T,)."""
+    index = np.floor((edges_s[:-1] - start_s) / step_s).astype(int)
+    is_known = (index >= 0) & (index < len(values))
+    return np.asarray(np.where(is_known, np.array(values)[np.where(is_known, index, 0)], otherwise), dtype=np.float64)

@@ -8,13 +8,13 @@ from typing import TypeAlias, assert_never
 
 from smartcharge.control.liveness import SourceState
 from smartcharge.events import LimitFollowed, Stage
-from smartcharge.model import CircuitId, GridLimit
+from smartcharge.model import CircuitId, Direction, GridLimit
 
 MOST_ENDED = 50
 """Records of limits that ended which are kept at hand; the journal has them all."""
 
 Key: TypeAlias = tuple[str, CircuitId, str, float]
-"""Source, circuit, version and first moment of a limit."""
+"""Source, circuit, name and first moment of a limit; the name is its version, and tells its direction."""
 Records: TypeAlias = Mapping[Key, "Record"]
 
 
@@ -47,7 +47,8 @@ class Record:
 def key_of(limit: GridLimit) -> Key:
     """Return what tells a limit apart: the same one renewed is the same."""
     since_s = limit.received_at_s if limit.start_s is None else limit.start_s
-    return limit.source, limit.circuit, limit.version, since_s
+    name = limit.version if limit.direction is Direction.IMPORT else f"{limit.version} export"
+    return limit.source, limit.circuit, name, since_s
 
 
 def accepted(records: Records, at_s: float) -> Records:

@@ -16,6 +16,7 @@ from smartcharge.control.profiles import RETRY_S
 from smartcharge.control.state import State
 from smartcharge.events import (
     Accepted,
+    AlertsSet,
     CircuitMetered,
     Commanded,
     ControllerStarted,
@@ -25,6 +26,7 @@ from smartcharge.events import (
     FaultCleared,
     FaultOrder,
     FaultRaised,
+    IntensitySet,
     LimitFollowed,
     LimitLifted,
     LimitSet,
@@ -66,7 +68,7 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
             return _grid(before, event.at_s) != _grid(after, event.at_s)
         case NeedStated() | TransactionStarted() | TransactionEnded() | Unplugged():
             return True
-        case PricesSet() | FaultRaised() | FaultCleared() | OperatorOrder():
+        case PricesSet() | IntensitySet() | FaultRaised() | FaultCleared() | OperatorOrder():
             return True
         case Derated() | Restored() | FaultOrder():
             return True
@@ -77,8 +79,8 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
 def matters(before: State, after: State, event: Event) -> bool:
     """Tell whether a fact could change a decision: most readings and answers only confirm what is known."""
     match event:
-        case Commanded() | LimitFollowed() | ServiceNeeded() | ResetOrdered():
-            return False  # the cycle that gave it knows
+        case Commanded() | LimitFollowed() | ServiceNeeded() | ResetOrdered() | AlertsSet():
+            return False  # the cycle that gave it knows, or it is for people
         case Metered() | CircuitMetered() if compliance.is_waiting(after):
             return True
         case Metered() | Accepted() if event.evse in before.evses:

@@ -20,6 +20,7 @@ from smartcharge.control.records import Record
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
+    AlertsSet,
     BackendLimited,
     BillingPeriodBegan,
     ChargingChanged,
@@ -35,6 +36,7 @@ from smartcharge.events import (
     FaultRaised,
     FirmwareReported,
     Followed,
+    IntensitySet,
     LimitFollowed,
     LimitLifted,
     LimitSet,
@@ -99,6 +101,8 @@ class State:
     """Grid operators: those that the site waits for, and whoever else limits it."""
     meters: Mapping[CircuitId, MeterState]
     prices: PricesSet | None
+    intensity: IntensitySet | None = None
+    """Carbon intensity of the grid, where somebody tells."""
     last_command_id: int
     demand: Demand = field(default_factory=Demand)
     """What was drawn, as far as it is charged for: what is paid for is free until the billing period ends."""
@@ -154,7 +158,7 @@ class State:
         return worst_a(known, now_s)
 
 
-def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a kind of fact
+def apply(state: State, event: Event) -> State:  # noqa: C901, PLR0911 - one return a kind of fact
     """Return the state after an event; what the site does not have changes nothing but the time."""
     state = replace(state, at_s=max(state.at_s, event.at_s))
     match event:
@@ -164,7 +168,7 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _site_fault(state, event)
         case CircuitMetered():
             return _circuit_metered(state, event)
-        case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet():
+        case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet() | AlertsSet():
             return _grid(state, event)
         case LimitFollowed():
             return replace(state, records=records.followed(state.records, state.sources, event))
@@ -172,6 +176,8 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return replace(state, sources={n: liveness.disturbed(k, event) for n, k in state.sources.items()})
         case PricesSet():
             return replace(state, prices=event)
+        case IntensitySet():
+            return replace(state, intensity=event)
         case BillingPeriodBegan():
             return replace(state, demand=demand.billed(state.demand, event.at_s))
         case StationHeld() | Followed() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
@@ -180,7 +186,7 @@ def apply(state: State, event: Event) -> State:  # noqa: PLR0911 - one return a 
             return _evse(state, event) if event.evse in state.evses else state
 
 
-_GridEvent: TypeAlias = LimitSet | LimitLifted | LimitsReplaced | SourceHeard | FailsafeSet
+_GridEvent: TypeAlias = LimitSet | LimitLifted | LimitsReplaced | SourceHeard | FailsafeSet | AlertsSet
 _StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline | ResetOrdered
 _EvseEvent: TypeAlias = (
     Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
@@ -244,6 +250,8 @@ def _source(state: State, known: SourceState, event: _GridEvent) -> SourceState:
             return liveness.heard(known, event)
         case FailsafeSet():
             return liveness.told(known, event)
+        case AlertsSet(alerts=alerts):
+            return replace(known, alerts=alerts)
         case _:
             assert_never(event)
 

@@ -264,6 +264,14 @@ class LineLimit(Payload):
     source: str
 
 
+class OperatorSaid(Payload):
+    """What is thought of one grid operator."""
+
+    state: Literal["init", "controlled", "limited", "failsafe", "autonomous"]
+    failsafe_w: float | None = Field(description="What holds while it is not heard, total of all phases [W].")
+    alerts: list[str] = Field(description="What it warns of now, e.g. ALERT_GRID_EMERGENCY: all cars off.")
+
+
 class EvseSaid(Payload):
     """What is known of one EVSE."""
 
@@ -286,6 +294,8 @@ class SiteState(Payload):
 
     at: Time
     lines: list[LineLimit]
+    export_w: dict[str, float] = Field(description="By circuit, what may be fed into the grid [W], where limited.")
+    operators: dict[str, OperatorSaid]
     evses: dict[str, EvseSaid]
     lost_meters: list[str] = Field(description="Circuits whose meter is not believed: the declared worst is taken.")
     troubles: dict[str, str] = Field(description="Sources that failed and are about to be started again, and why.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 
+from smartcharge.control import liveness
 from smartcharge.control.evse import EvseState
 from smartcharge.control.limits import Limits
+from smartcharge.control.liveness import SourceState
 from smartcharge.control.plan import Plan
-from smartcharge.mqtt.payloads import EvseSaid, LineLimit, PlanSaid, SignedPhaseCurrents, SiteState
+from smartcharge.mqtt.payloads import EvseSaid, LineLimit, OperatorSaid, PlanSaid, SignedPhaseCurrents, SiteState
 from smartcharge.ports import Snapshot
 from smartcharge.words.base import utc
 
@@ -18,6 +20,8 @@ def site_state(snapshot: Snapshot) -> SiteState:
     return SiteState(
         at=utc(snapshot.at_s),
         lines=_lines(snapshot.limits),
+        export_w={str(circuit): watts for circuit, watts in snapshot.limits.export_w.items()},
+        operators={name: _operator(known, snapshot.at_s) for name, known in state.sources.items()},
         evses={evse: _evse(known, is_online=state.is_online(evse)) for evse, known in state.evses.items()},
         lost_meters=sorted(snapshot.limits.lost_meters),
         troubles=dict(snapshot.troubles),
@@ -46,6 +50,16 @@ def _lines(limits: Limits) -> list[LineLimit]:
         limit = round(limit_a, 3) if isfinite(limit_a) else None
         lines[row.label] = LineLimit(line=row.label, limit_a=limit, other_a=round(other_a, 3), source=source)
     return list(lines.values())
+
+
+def _operator(then: SourceState, at_s: float) -> OperatorSaid:
+    known = liveness.at(then, at_s)
+    now = (alert for alert in known.alerts if alert.start_s <= at_s < (inf if alert.end_s is None else alert.end_s))
+    return OperatorSaid(
+        state=known.liveness.value,
+        failsafe_w=liveness.failsafe_w(known, at_s),
+        alerts=[f"{alert.kind}: {alert.text}" for alert in now],
+    )
 
 
 def _evse(known: EvseState, *, is_online: bool) -> EvseSaid:

@@ -95,9 +95,6 @@ class TestRecord:
         other = looked(fold(again, limit(9000.0, 700.0)), 701.0)
         assert len(other.records) == 2
 
-    def test_of_export_is_not_kept(self) -> None:
-        assert looked(fold(busy(), limit(0.0, direction=Direction.EXPORT)), 1.0).records == {}
-
     def test_of_those_that_ended_the_newest_are_at_hand(self) -> None:
         state = busy()
         for n in range(MOST_ENDED + 5):
@@ -172,6 +169,39 @@ class TestMeasured:
         reading = metered(A, 20.0, 5.0)
         assert matters(state, fold(state, reading), reading)
         assert not matters(busy(), fold(busy(), reading), reading)
+
+
+class TestExport:
+    """A limit on what is fed into the grid has a record of its own: nothing that we command feeds, its meter sees."""
+
+    def test_without_a_meter_it_is_applied_at_once_and_never_measured(self) -> None:
+        state = looked(looked(fold(busy(), limit(0.0, direction=Direction.EXPORT)), 1.0), 2.0)
+        assert record(state).applied_s == NOON_S
+        assert record(state).measured_s is None
+
+    def test_it_is_apart_from_the_import_limit_of_the_same_name(self) -> None:
+        both = fold(busy(), limit(50_000.0), limit(3000.0, direction=Direction.EXPORT))
+        state = looked(looked(both, 1.0), 2.0)
+        assert sorted(r.limit.power_w or 0.0 for r in state.records.values() if r.applied_s is not None) == [3e3, 5e4]
+
+    def feeding(self, amps: float, watts: float) -> State:
+        """A panel that feeds in, of which nothing is ours, and a limit on that."""
+        seen = CircuitMetered(at_s=NOON_S + 1.0, circuit=MAIN, current_a=Phases.all(-amps))
+        return looked(looked(fold(busy(METERED), limit(watts, direction=Direction.EXPORT), seen), 2.0), 3.0)
+
+    def test_the_meter_proves_that_it_is_kept(self) -> None:
+        kept = record(self.feeding(4.0, 3000.0))
+        assert (kept.applied_s, kept.measured_s) == (NOON_S, NOON_S + 1.0)
+
+    def test_what_is_not_ours_cannot_be_limited_and_that_is_said(self) -> None:
+        over = record(looked(self.feeding(10.0, 3000.0), 20.0))
+        assert over.applied_s is None
+        assert over.unmet == "what feeds the grid here is not ours to limit"
+        assert over.over_w == pytest.approx(6900.0 - 3030.0, abs=1.0)
+
+    def test_while_its_meter_is_lost_nobody_says_that_it_is_kept(self) -> None:
+        unseen = looked(looked(fold(busy(METERED), limit(0.0, direction=Direction.EXPORT)), 1.0), 20.0)
+        assert (record(unseen).applied_s, record(unseen).unmet) == (None, "the meter of its circuit is lost")
 
 
 class TestSection14a:

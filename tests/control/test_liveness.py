@@ -17,6 +17,7 @@ from smartcharge.events import (
     ControllerStarted,
     Event,
     FailsafeSet,
+    FailsafeStep,
     LimitLifted,
     LimitSet,
     LimitsReplaced,
@@ -160,6 +161,36 @@ class TestLpc911HeartbeatLost:
         assert watts(half, 500.0) == 9000.0
 
 
+class TestFailsafeSteps:
+    """What an operator said for certain times while it is not heard: OpenADR subscription, OSCP fallback."""
+
+    SAID = FailsafeSet(
+        at_s=NOON_S,
+        source="dso",
+        steps=(
+            FailsafeStep(start_s=after(100.0), end_s=after(1000.0), power_w=6000.0),
+            FailsafeStep(start_s=after(500.0), end_s=None, power_w=7000.0),
+            FailsafeStep(start_s=NOON_S, end_s=after(500.0), power_w=0.0, direction=Direction.EXPORT),
+        ),
+    )
+
+    def test_hold_in_their_time_the_strictest_of_those_that_overlap(self) -> None:
+        state = fold(one(), *live(), self.SAID)
+        assert [watts(state, s) for s in (99.0, 150.0, 600.0, 1001.0)] == [RATING_W, 6000.0, 6000.0, 7000.0]
+        unheard = fold(one(), started(), self.SAID)
+        assert watts(unheard, 50.0) == 9000.0, "where no step says anything, the site file does"
+
+    def test_are_known_after_a_restart_and_tell_when_they_change(self) -> None:
+        state = fold(one(), *live(), self.SAID, started(50.0))
+        assert [watts(state, s) for s in (60.0, 150.0, 1001.0)] == [9000.0, 6000.0, 7000.0]
+        assert {after(100.0), after(500.0), after(1000.0)} <= set(changes_s(state, after(60.0), after(1e6)))
+
+    def test_of_export_hold_too(self) -> None:
+        state = fold(one(), *live(), self.SAID)
+        found = [effective_limits(state, after(s)).export_w for s in (50.0, 150.0, 600.0)]
+        assert found == [{}, {MAIN: 0.0}, {}]
+
+
 class TestLpc916LeavingFailsafe:
     LOST = (*live(), limit(3.0, 20_000.0))
 
@@ -261,12 +292,19 @@ class TestLimits:
     def test_a_looser_one_never_relaxes_the_fuse(self) -> None:
         assert watts(fold(one(), *live(), limit(3.0, 1e9)), 4.0) == RATING_W
 
-    def test_of_export_binds_nobody(self) -> None:
+    def test_of_export_binds_what_is_fed_in_and_not_what_is_drawn(self) -> None:
         feed = replace(limit(3.0, 0.0), direction=Direction.EXPORT)
         state = fold(one(), *live(), feed, limit(4.0, 5000.0))
         assert watts(state, 5.0) == 5000.0
-        assert len(state.sources["dso"].limits) == 2
+        assert effective_limits(state, after(5.0)).export_w == {MAIN: 0.0}
         assert watts(fold(one(), *live(), feed), 5.0) == RATING_W
+
+    def test_of_export_the_strictest_of_all_sources_counts(self) -> None:
+        feed = replace(limit(3.0, 3000.0, 50.0), direction=Direction.EXPORT)
+        lines = replace(feed, source="tso", power_w=None, current_a=Phases(9.0, 2.0, 9.0))
+        state = fold(one(), *live(), feed, lines)
+        assert effective_limits(state, after(5.0)).export_w == {MAIN: 2.0 * 3.0 * 230.0}
+        assert effective_limits(fold(one(), *live(), feed), after(60.0)).export_w == {}
 
     def test_that_come_again_keep_their_arrival(self) -> None:
         state = fold(one(), *live(), schedule(3.0, window(0.0, 100.0, 5000.0, version="1")))

@@ -21,6 +21,7 @@ from smartcharge.events import (
     Charging,
     ChargingChanged,
     Event,
+    IntensitySet,
     LimitSet,
     LimitsReplaced,
     Metered,
@@ -203,6 +204,14 @@ class TestPrices:
     def test_follow_the_tariff_and_are_flat_before_and_after_it(self) -> None:
         prices = PricesSet(at_s=NOON_S, start_s=NOON_S + 300.0, step_s=600.0, per_kwh=(0.1, 0.4))
         assert problem(cars(1, prices)).price[:6] * 1000.0 == pytest.approx([0.25, 0.1, 0.1, 0.4, 0.4, 0.25])
+
+    def test_co2_has_a_price_where_somebody_tells_the_intensity_of_the_grid(self) -> None:
+        state = cars(1)
+        grams = IntensitySet(at_s=NOON_S, start_s=NOON_S + 300.0, step_s=600.0, g_per_kwh=(100.0, 400.0))
+        assert (problem(fold(state, grams)).price == problem(state).price).all()
+        priced = replace(state, site=replace(state.site, money=replace(state.site.money, co2_per_kg=0.5)))
+        found = problem(fold(priced, grams)).price[:6] * 1000.0
+        assert found == pytest.approx([0.375, 0.3, 0.3, 0.45, 0.45, 0.375]), "where nothing is known, the mean counts"
 
     @pytest.mark.parametrize(("priority", "price"), [(-99, 0.0), (-10, 0.0), (0, 10.0), (5, 15.0), (99, 20.0)])
     def test_priority_scales_the_worth_of_energy(self, priority: int, price: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from smartcharge.control import liveness
 from smartcharge.control.evse import believed_a
 from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
@@ -91,7 +92,7 @@ class TestOnAnotherSite:
         assert state.sources["dso"].liveness is Liveness.INIT
         assert state.sources["dso"].limits == known(place()).sources["dso"].limits
         stricter = replace(awaited, grid=(replace(dso, failsafe_w=3e3),))
-        assert decode_state(encode_state(state), stricter).sources["dso"].failsafe_w == 3e3
+        assert liveness.failsafe_w(decode_state(encode_state(state), stricter).sources["dso"], NOON_S) == 3e3
         assert decode_state(encode_state(state), place()).sources == {}
 
 
