@@ -41,7 +41,13 @@ class StationLearnt(Happening):
     """"A" or "W": the unit in which it takes limits; None when it did not say."""
     max_stack_level: int | None = None
     max_periods: int | None = None
+    max_profiles: int | None = None
+    """How many charging profiles it can hold; None when it did not say."""
     phases: int | None = None
+    steps_a: tuple[float, ...] = ()
+    """Currents that it took where it refused others [A]; empty while it takes any."""
+    refused_a: tuple[float, ...] = ()
+    """Currents that it refused [A]."""
     form: Form | None = None
     """The form of setpoints that it accepted."""
     default_form: Form | None = None

@@ -239,6 +239,10 @@ class Form:
     """Whether it is set on connector or EVSE 0."""
     names_transaction: bool = True
     stack_level: int = 0
+    command: str | None = None
+    """DataTransfer: vendorId/messageId; key: its name."""
+    value: str | None = None
+    """What is sent with it: {a} stands for whole amperes, {w} for watts, {evse} for the number of the EVSE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +262,7 @@ class Charging:
     command: str | None = None
     """DataTransfer: vendorId/messageId; key: its name."""
     value: str | None = None
-    """What is sent, with {a} for whole amperes or {w} for watts in it."""
+    """What is sent, with {a} for whole amperes, {w} for watts or {evse} for the number of the EVSE in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

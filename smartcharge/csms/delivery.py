@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import floor
 from typing import TYPE_CHECKING, TypeAlias
 
-from smartcharge.csms.requests import RemoteStop, Request, SetProfile, WriteSetting
+from smartcharge.csms.requests import ClearProfiles, RemoteStop, Request, SetProfile, WriteSetting
 from smartcharge.csms.rpc import clip
 from smartcharge.csms.strategy import ends_by_itself, ladder, may_stop
+from smartcharge.csms.vendors import commands
 from smartcharge.errors import Refused
 from smartcharge.events import ProfileKind, StationLearnt
 from smartcharge.model import Form, Pause, Way
@@ -33,6 +35,7 @@ class Delivery:
         self._memory = memory
         self._dialect = dialect
         self._ask = ask
+        self._has_cleared = False
 
     async def install(self, wanted: SetProfile) -> bool:
         """Make a station follow a limit; return whether something new was learnt of it.
@@ -47,7 +50,7 @@ class Delivery:
             await self._ask(stops)
             return False
         try:
-            return await self._try_forms(wanted)
+            return await self.set(wanted)
         except Refused as error:
             if stops is None:
                 raise
@@ -57,15 +60,27 @@ class Delivery:
 
     async def install_otherwise(self, wanted: SetProfile) -> bool:
         """Make a station that ignores one way follow another; raises Refused if it has no other, or Unreachable."""
-        memory = self._memory
-        proven = memory.forms.of(wanted.kind)
-        rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
+        proven = self._memory.forms.of(wanted.kind)
         ignored = None if proven.form is None else proven.form.way
-        return await self._first_of(wanted, tuple(form for form in rungs if form.way is not ignored))
+        return await self._first_of(wanted, tuple(form for form in self._rungs(wanted) if form.way is not ignored))
 
     async def stop(self, transaction_id: str) -> None:
         """Stop a transaction; raises Refused or Unreachable."""
         await self._ask(RemoteStop(transaction_id=transaction_id))
+
+    async def set(self, wanted: SetProfile) -> bool:
+        """Make a station follow a limit by a profile or command alone; returns and raises as `install`."""
+        forms = self._memory.forms.of(wanted.kind).order(self._rungs(wanted))
+        snapped = replace(wanted, limit_a=self._memory.forms.steps.snapped_a(wanted.limit_a))
+        try:
+            return await self._first_of(snapped, forms)
+        except Refused:
+            if await self._take_step(snapped, forms[:1]):
+                return True
+            if not self._may_make_room:
+                raise
+        await self._make_room(wanted)
+        return await self._first_of(snapped, self._rungs(wanted))
 
     def _stops(self, wanted: SetProfile) -> RemoteStop | None:
         is_possible = wanted.kind is ProfileKind.TRANSACTION and wanted.transaction_id is not None
@@ -73,11 +88,11 @@ class Delivery:
             return None
         return RemoteStop(transaction_id=wanted.transaction_id or "")
 
-    async def _try_forms(self, wanted: SetProfile) -> bool:
+    def _rungs(self, wanted: SetProfile) -> tuple[Form, ...]:
         memory = self._memory
-        proven = memory.forms.of(wanted.kind)
-        rungs = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt)
-        return await self._first_of(wanted, proven.order(rungs))
+        vendor, model, _ = memory.make or (None, None, None)
+        own = commands(vendor, model, is_alone=len(memory.station.evses) == 1)
+        return ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt, *own)
 
     async def _first_of(self, wanted: SetProfile, forms: tuple[Form, ...]) -> bool:
         """Send a limit in the first form that is accepted; return whether that is news."""
@@ -93,18 +108,49 @@ class Delivery:
         proven.refused()
         raise Refused(reason or "there is no form to try")
 
+    async def _take_step(self, refused: SetProfile, forms: tuple[Form, ...]) -> bool:
+        """Try the steps below a current that was refused; return whether one was taken."""
+        steps = self._memory.forms.steps
+        for limit_a in steps.lower_a(refused.limit_a, refused.evse.min_a):
+            for form in forms:
+                try:
+                    await self._send(replace(refused, limit_a=limit_a), form)
+                except Refused:
+                    continue
+                steps.found(refused.limit_a, limit_a)
+                self._memory.forms.of(refused.kind).accepted(form)
+                logger.warning("%s: takes %g A, not %g A", refused.evse.id, limit_a, refused.limit_a)
+                return True
+        return False
+
+    @property
+    def _may_make_room(self) -> bool:
+        """Tell whether the profiles of others may be in the way: the station's room is small, and was not cleared."""
+        learnt = self._memory.learnt
+        return not self._has_cleared and learnt is not None and learnt.max_profiles is not None
+
+    async def _make_room(self, wanted: SetProfile) -> None:
+        """Clear an EVSE, as the last resort: at MaxChargingProfilesInstalled some firmware refuses replacements too."""
+        self._has_cleared = True
+        evse = wanted.evse
+        logger.warning("%s: refuses every profile: its profiles are cleared once", evse.id)
+        with suppress(Refused):
+            await self._ask(ClearProfiles(evse=evse))
+        if wanted.kind is ProfileKind.TRANSACTION:
+            await self.set(SetProfile(evse=evse, kind=ProfileKind.DEFAULT, limit_a=evse.default_a))
+
     async def _send(self, wanted: SetProfile, form: Form) -> None:
         charging = self._memory.station.charging
         watts_phases = charging.watts_phases or self._memory.phases.get(wanted.evse.id)
-        value = _filled(charging.value or "", wanted, watts_phases)
+        value = _filled(form.value or "", wanted, watts_phases)
         match form.way:
             case Way.STOP:
                 if wanted.limit_a < wanted.evse.max_a:
                     raise Refused("it takes all or nothing")
             case Way.KEY:
-                await self._ask(WriteSetting(name=charging.command or "", value=value))
+                await self._ask(WriteSetting(name=form.command or "", value=value))
             case Way.TRANSFER:
-                vendor, _, message = (charging.command or "").partition("/")
+                vendor, _, message = (form.command or "").partition("/")
                 await self._ask(Transfer(vendor_id=vendor, message_id=message or None, data=value))
             case Way.TRANSACTION | Way.DEFAULT | Way.MAXIMUM:
                 is_named = form.way is Way.TRANSACTION and form.names_transaction
@@ -123,13 +169,18 @@ class Delivery:
             at_s=now_s,
             form=setpoint,
             default_form=memory.forms.default.form,
+            steps_a=tuple(sorted(memory.forms.steps.taken_a)),
+            refused_a=tuple(sorted(memory.forms.steps.refused_a)),
             limits_end=setpoint is None or ends_by_itself(setpoint),
         )
         return memory.learnt
 
 
 def _filled(template: str, wanted: SetProfile, watts_phases: int | None) -> str:
-    """Return a value with whole amperes for {a} and watts for {w}, rounded down."""
+    """Return a value with whole amperes for {a}, watts for {w}, rounded down, and the number of the EVSE for {evse}."""
     phases = watts_phases or wanted.evse.phase_count
     watts = wanted.limit_a * phases * wanted.evse.voltage_v * wanted.evse.efficiency
-    return template.replace("{a}", str(floor(wanted.limit_a))).replace("{w}", str(floor(watts)))
+    words = {"{a}": str(floor(wanted.limit_a)), "{w}": str(floor(watts)), "{evse}": str(wanted.evse.number)}
+    for mark, word in words.items():
+        template = template.replace(mark, word)
+    return template

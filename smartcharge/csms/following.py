@@ -19,6 +19,14 @@ LAG_S = 20.0
 """How long after a lower limit a car may still be on its way to it."""
 SLACK_A, SLACK = 1.0, 0.05
 """What a meter may show above a limit that is kept."""
+SPIKE_S = 10.0
+"""How long a station may jump up after a charging profile that it accepted (lbbrhzn/ocpp #2152)."""
+SPIKE_READINGS = 4
+"""So many readings in a row may be a spike; one that is told something before each is not excused for ever."""
+SPIKES = 2
+"""So many spikes, each followed by obedience, show that every profile costs one."""
+SPIKING_S = 300.0
+"""How long raises wait on such a station."""
 PROOF = 2
 """So many readings in a row condemn a station."""
 REMEDY_S = 45.0
@@ -51,12 +59,25 @@ class Following:
     verdict: Obedience | None = None
     steps: int = 0
     remedied_s: float = 0.0
+    told_s: float = 0.0
+    spikes: int = 0
+    has_jumped: bool = False
+    """Whether the last reading was above the limit, just after a profile."""
+    jumps: int = 0
+    """How many readings in a row were."""
+    has_begun_to_spike: bool = False
+    """Whether the last reading made it clear."""
+
+    @property
+    def is_spiking(self) -> bool:
+        """Tell whether it jumps up after every profile."""
+        return self.spikes >= SPIKES
 
     def told(self, limit_a: float, expires_s: float, now_s: float) -> None:
         """Note a limit that was accepted."""
         if self.limit_a is None or limit_a < self.limit_a or now_s >= self.expires_s:
             self.lowered_s, self.over = now_s, 0
-        self.limit_a, self.expires_s = limit_a, expires_s
+        self.limit_a, self.expires_s, self.told_s = limit_a, expires_s, now_s
 
     def ended(self) -> None:
         """Forget the car: the next one is another matter, and so is what its station was told."""
@@ -66,16 +87,22 @@ class Following:
         """Return how the limit is followed by a reading of the highest phase; None while there is no limit."""
         if self.limit_a is None or now_s >= self.expires_s:
             return None
+        was_spiking, has_jumped = self.is_spiking, self.has_jumped
+        self.has_jumped = False
         self.verdict = self._judged(drawn_a, self.limit_a, now_s)
         if self.verdict in (Obedience.OBEYING, Obedience.CAR_LIMITED):
             self.steps = 0
+            self.spikes += has_jumped
+        self.has_begun_to_spike = self.is_spiking and not was_spiking
         return self.verdict
 
     def _judged(self, drawn_a: float, limit_a: float, now_s: float) -> Obedience:
         if drawn_a > limit_a * (1.0 + SLACK) + SLACK_A:
-            self.over += now_s - self.lowered_s >= LAG_S
+            self.has_jumped = self.over == 0 and now_s - self.told_s < SPIKE_S <= now_s - self.lowered_s
+            self.jumps = self.jumps + 1 if self.has_jumped else 0
+            self.over += now_s - self.lowered_s >= LAG_S and (not self.has_jumped or self.jumps > SPIKE_READINGS)
             return Obedience.IGNORING if self.over >= PROOF else Obedience.LAGGING
-        self.over = 0
+        self.over = self.jumps = 0
         return Obedience.CAR_LIMITED if _DRAWS_A <= drawn_a < _TAKES_ALL * limit_a else Obedience.OBEYING
 
     def remedy(self, now_s: float) -> Remedy | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from smartcharge.clock import now_s
-from smartcharge.csms.following import Following, Remedy, scheduled_a
+from smartcharge.csms.following import SPIKING_S, Following, Remedy, scheduled_a
 from smartcharge.csms.requests import GetSchedule, SetProfile, Trigger
 from smartcharge.csms.rpc import clip
 from smartcharge.errors import Refused, Unreachable
@@ -40,9 +40,13 @@ class Proof:
         self._due: deque[tuple[Remedy | None, Evse]] = deque()
 
     @property
-    def is_due(self) -> bool:
-        """Tell whether `act` has something to do."""
-        return bool(self._due)
+    def due_s(self) -> float | None:
+        """Return a time that has passed if `act` has something to do, else None."""
+        return 0.0 if self._due else None
+
+    def rest_s(self, evse: EvseId) -> float:
+        """Return how long a raise should wait after the last profile [s]: each costs a spike where there are spikes."""
+        return SPIKING_S if self._following[evse].is_spiking else 0.0
 
     def accepted(self, setpoint: SetProfile) -> None:
         """Note a setpoint that a station accepted."""
@@ -59,6 +63,9 @@ class Proof:
         following, evse = self._following[event.evse], self._evses[event.evse]
         before, drawn_a = following.verdict, max(event.current_a)
         verdict = following.measured(drawn_a, now_s())
+        if following.has_begun_to_spike:
+            detail = f"jumps up for a moment after each charging profile: raises wait {SPIKING_S:g} s"
+            await self._tell(evse, Obedience.LAGGING, detail)
         if verdict is Obedience.LAGGING:
             self._due.append((None, evse))
         if (remedy := following.remedy(now_s())) is not None:

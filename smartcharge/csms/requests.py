@@ -32,10 +32,10 @@ class SetProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearProfiles:
-    """ClearChargingProfile of one purpose on one EVSE."""
+    """ClearChargingProfile of one purpose on one EVSE, or of everything on it."""
 
     evse: Evse
-    kind: ProfileKind
+    kind: ProfileKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

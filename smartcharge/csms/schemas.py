@@ -5,7 +5,8 @@ in them are not taken literally, because they refuse what is right:
 
 - ``multipleOf 0.1`` is dropped: in binary floating point 8.3 is no multiple of 0.1.
 - ``date-time`` is any ISO 8601 time that Python reads; a time without a zone counts as UTC, since
-  stations in the field leave the ``Z`` out.
+  stations in the field leave the ``Z`` out.  An empty one or ``"0"``, which some send for a time that they
+  do not know (evcc #17836), is let through and reads as none.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Violation:
 
 _FOLDERS = {Version.V16: "v16", Version.V201: "v201", Version.V21: "v21"}
 _CALL_SUFFIXES = {Version.V16: ".json", Version.V201: "Request.json", Version.V21: "Request.json"}
+_NO_TIMES = frozenset({"", "0"})
 _RESULT_SUFFIX = "Response.json"
 _SEND_SUFFIX = ".json"
 
@@ -123,4 +125,4 @@ def _without_multiple_of(schema: dict[str, object]) -> dict[str, object]:
 
 
 def _is_time(text: str) -> bool:
-    return parse_time_s(text) is not None
+    return text in _NO_TIMES or parse_time_s(text) is not None

@@ -26,7 +26,7 @@ from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version, actions
 from smartcharge.csms.station import Link
-from smartcharge.csms.strategy import Forms, Proven
+from smartcharge.csms.strategy import Forms
 from smartcharge.csms.upstream import Backend, Upstream
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
@@ -134,7 +134,7 @@ class Csms:
             if known.boot is not None:
                 memory.booted(known.boot)
             if known.learnt is not None:
-                memory.forms = Forms(setpoint=Proven(known.learnt.form), default=Proven(known.learnt.default_form))
+                memory.forms = Forms.of_learnt(known.learnt)
         for name, evse in state.evses.items():
             station = self._station_of.get(name)
             if station is None:

@@ -4,6 +4,9 @@ Stations refuse what they do not understand: one takes TxDefaultProfile only (ev
 schedules only (evcc #15581), one watts only (lbbrhzn/ocpp #1635), one has no charging profiles at all but a
 message of its vendor.  A refused form gives way to the next; the one that was accepted is kept.  What the
 site file states is not tried otherwise.
+
+The strategy: TxProfile, TxDefaultProfile, ChargePointMaxProfile or ChargingStationMaxProfile, a message of the
+vendor, a configuration key, and for less than the minimum a remote stop.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from smartcharge.csms.schemas import Version
+from smartcharge.csms.steps import Steps
 from smartcharge.events import ProfileKind, StationLearnt
 from smartcharge.model import Evse, Form, Pause, ScheduleKind, Station, Way, Wiring
 
@@ -50,10 +54,17 @@ class Proven:
 
 @dataclass(slots=True)
 class Forms:
-    """What is known of the forms that a station takes."""
+    """What is known of the forms, and the currents, that a station takes."""
 
     setpoint: Proven = field(default_factory=Proven)
     default: Proven = field(default_factory=Proven)
+    steps: Steps = field(default_factory=Steps)
+
+    @classmethod
+    def of_learnt(cls, learnt: StationLearnt) -> Forms:
+        """Return what was learnt before a restart."""
+        steps = Steps(taken_a=set(learnt.steps_a), refused_a=set(learnt.refused_a))
+        return cls(setpoint=Proven(learnt.form), default=Proven(learnt.default_form), steps=steps)
 
     @classmethod
     def hinted(cls, by: Forms | None) -> Forms:
@@ -61,7 +72,9 @@ class Forms:
         if by is None:
             return cls()
         return cls(
-            setpoint=Proven(form=by.setpoint.form, is_hint=True), default=Proven(form=by.default.form, is_hint=True)
+            setpoint=Proven(form=by.setpoint.form, is_hint=True),
+            default=Proven(form=by.default.form, is_hint=True),
+            steps=Steps(taken_a=set(by.steps.taken_a), refused_a=set(by.steps.refused_a)),
         )
 
     def of(self, kind: ProfileKind) -> Proven:
@@ -70,9 +83,12 @@ class Forms:
 
 
 def ladder(
-    station: Station, evse: Evse, kind: ProfileKind, version: Version, told: StationLearnt | None
+    station: Station, evse: Evse, kind: ProfileKind, version: Version, told: StationLearnt | None, *own: Form
 ) -> tuple[Form, ...]:
-    """Return the forms to try, best first; what the site file states leaves out those that are otherwise."""
+    """Return the forms to try, best first; what the site file states leaves out those that are otherwise.
+
+    ``own`` are the vendor's own commands.  The unit is tried last: first every way in the unit that the station named.
+    """
     rungs = _default_rungs(station, evse) if kind is ProfileKind.DEFAULT else _setpoint_rungs(station, version, told)
     found: list[Form] = []
     for rung in rungs:
@@ -80,26 +96,39 @@ def ladder(
             form = replace(rung, unit=unit, stack_level=station.charging.stack_level)
             if form not in found and _fits(station, form, kind):
                 found.append(form)
-    # The unit is tried last: first every way in the unit that the station named.
-    return tuple(sorted(found, key=lambda form: form.unit != found[0].unit)) if found else ()
+    by_unit = sorted(found, key=lambda form: form.unit != found[0].unit)
+    is_free = kind is not ProfileKind.DEFAULT and station.charging.way is None
+    return (*by_unit, *(own if is_free else ()))
 
 
 def _setpoint_rungs(station: Station, version: Version, told: StationLearnt | None) -> Iterator[Form]:
-    if (way := station.charging.way) in (Way.TRANSFER, Way.KEY, Way.STOP):
-        yield Form(way=way)
+    stated = station.charging
+    if stated.way in (Way.TRANSFER, Way.KEY, Way.STOP):
+        yield Form(way=stated.way, command=stated.command, value=stated.value)
         return
-    is_alone = len(station.evses) == 1
+    if _is_narrow(station, told):
+        yield Form(way=Way.DEFAULT)
     yield Form()
     yield Form(kind=ScheduleKind.RELATIVE)
     if version is Version.V16:
         yield Form(names_transaction=False)
     if told is None or told.max_periods is None or told.max_periods >= 2:
         yield Form(way=Way.DEFAULT)
-        if is_alone:
+        if len(station.evses) == 1:
             yield Form(way=Way.DEFAULT, is_on_station=True)
             yield Form(way=Way.MAXIMUM, is_on_station=True)
             yield Form(way=Way.MAXIMUM)
     yield Form(way=Way.DEFAULT, kind=ScheduleKind.RELATIVE)
+
+
+def _is_narrow(station: Station, told: StationLearnt | None) -> bool:
+    """Tell whether a station is full with a default and a setpoint for each EVSE.
+
+    Some firmware then refuses even the replacement of a profile; a TxDefaultProfile of two periods is both in one.
+    """
+    if told is None or told.max_profiles is None or (told.max_periods or 2) < 2:
+        return False
+    return told.max_profiles <= 2 * len(station.evses)
 
 
 def _default_rungs(station: Station, evse: Evse) -> Iterator[Form]:

@@ -67,6 +67,7 @@ Handler: TypeAlias = Callable[[Payload, float], Awaitable[Answer]]
 RATE_UNIT = "ChargingScheduleAllowedChargingRateUnit"
 STACK_LEVEL = "ChargeProfileMaxStackLevel"
 MAX_PERIODS = "ChargingScheduleMaxPeriods"
+MAX_PROFILES = "MaxChargingProfilesInstalled"
 
 _STATIC: Mapping[str, Payload] = {
     "DataTransfer": {"status": "UnknownVendorId"},
@@ -249,7 +250,8 @@ class Dialect16:
             case SetProfile():
                 return Call(action="SetChargingProfile", payload=self._profile(request, now_s))
             case ClearProfiles():
-                payload = {"connectorId": request.evse.number, "chargingProfilePurpose": request.kind.value}
+                of_kind = {} if request.kind is None else {"chargingProfilePurpose": request.kind.value}
+                payload = {"connectorId": request.evse.number, **of_kind}
                 return Call(action="ClearChargingProfile", payload=payload)
             case GetSchedule():
                 payload = {"connectorId": request.evse.number, "duration": request.duration_s}
@@ -293,7 +295,7 @@ class Dialect16:
         has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
         measurands = [CURRENT, POWER, ENERGY, *([SOC] if has_dc else [])]
         return (
-            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS)),
+            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, MAX_PROFILES)),
             *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
             *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
             WriteSetting(name="MeterValueSampleInterval", value=str(timing.meter_interval_s)),
@@ -313,6 +315,7 @@ class Dialect16:
             rate_unit=rate_unit(values.get(RATE_UNIT)),
             max_stack_level=whole(values.get(STACK_LEVEL)),
             max_periods=whole(values.get(MAX_PERIODS)),
+            max_profiles=whole(values.get(MAX_PROFILES)),
         )
 
 

@@ -292,7 +292,8 @@ class Dialect201:
             case SetProfile():
                 return Call(action="SetChargingProfile", payload=self._profile(request, now_s))
             case ClearProfiles():
-                criteria = {"evseId": request.evse.number, "chargingProfilePurpose": request.kind.value}
+                of_kind = {} if request.kind is None else {"chargingProfilePurpose": request.kind.value}
+                criteria = {"evseId": request.evse.number, **of_kind}
                 return Call(action="ClearChargingProfile", payload={"chargingProfileCriteria": criteria})
             case GetSchedule():
                 payload: Payload = {"evseId": request.evse.number, "duration": request.duration_s}

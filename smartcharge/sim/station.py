@@ -250,7 +250,8 @@ class SimulatedStation:
     def send_meter_values(self, bays: Iterable[Bay]) -> None:
         """Report what the meters show now, because the server asked."""
         for bay in bays:
-            self.link.post(self._dialect.metered(bay, self._measure(bay), is_triggered=True))
+            if not bay.ailment.is_meter_silent:
+                self.link.post(self._dialect.metered(bay, self._measure(bay), is_triggered=True))
 
     @property
     def heartbeat_s(self) -> float:

@@ -195,7 +195,7 @@ class Peer:
                 self._news.notify_all()
 
     async def _answer(self, message: list[Any]) -> None:
-        answer = self.answers[message[2]](message[3])
+        answer = self.answers[message[2]](message[3]) if message[2] in self.answers else "NotImplemented"
         if isinstance(answer, str):
             await self.ws.send(json.dumps([4, message[1], answer, "", {}]))
         elif answer is not None:

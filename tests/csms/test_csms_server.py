@@ -12,9 +12,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from smartcharge.clock import now_s
 from smartcharge.control.state import State, apply
+from smartcharge.csms.mailbox import Mailbox
 from smartcharge.csms.requests import GetSchedule, RemoteStop
 from smartcharge.csms.server import Options
-from smartcharge.csms.station import Mailbox
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import (
     Accepted,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,24 @@ class TestThePage:
     def test_names_every_message_of_every_version(self, version: Version) -> None:
         page = (DOCS / "ocpp.md").read_text(encoding="utf-8")
         assert [name for name in actions(version) | sends(version) if f"| `{name}` |" not in page] == []
+
+
+class TestQuirks:
+    def test_every_one_in_the_page_has_its_test(self) -> None:
+        """A name in the table is a test that exists."""
+        page = (DOCS / "ocpp.md").read_text(encoding="utf-8")
+        table = page.partition("<!-- quirks: begin -->")[2].partition("<!-- quirks: end -->")[0]
+        named = re.findall(r"`(Test\w+)\.(test_\w+)` \|$", table, re.MULTILINE)
+        assert len(named) > 30
+        assert [name for name in named if name not in set(_tests())] == []
+
+
+def _tests() -> Iterator[tuple[str, str]]:
+    """Every test in a class of this folder."""
+    for path in Path(__file__).parent.glob("test_*.py"):
+        for part in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(part, ast.ClassDef):
+                yield from ((part.name, f.name) for f in part.body if isinstance(f, ast.FunctionDef))
 
 
 class TestFromStations:

@@ -41,7 +41,7 @@ class TestTimes:
     def test_iso_times_pass_even_without_a_zone(self, text: str) -> None:
         assert check_result(Version.V16, "Heartbeat", {"currentTime": text}) is None
 
-    @pytest.mark.parametrize("text", ["yesterday", "", "2023-02-29T12:00:00Z", "0"])
+    @pytest.mark.parametrize("text", ["yesterday", "2023-02-29T12:00:00Z", "00"])
     def test_what_is_no_time_is_named(self, text: str) -> None:
         violation = check_result(Version.V16, "Heartbeat", {"currentTime": text})
         assert violation is not None

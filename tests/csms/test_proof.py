@@ -55,6 +55,16 @@ class TestVerdicts:
         following.told(10.0, 1000.0, 61.0)
         assert following.measured(16.0, 62.0) is Obedience.IGNORING
 
+    def test_a_station_told_something_before_every_reading_is_not_excused_for_ever(self) -> None:
+        following = Following()
+        following.told(8.0, 1000.0, 0.0)
+        verdicts = []
+        for k in range(10):
+            following.told(10.0, 1000.0, 60.0 + 10.0 * k)
+            verdicts.append(following.measured(16.0, 62.0 + 10.0 * k))
+        assert verdicts[3] is Obedience.LAGGING
+        assert verdicts[-1] is Obedience.IGNORING
+
     def test_without_a_limit_in_force_there_is_no_verdict(self) -> None:
         following = Following()
         assert following.measured(32.0, 0.0) is None

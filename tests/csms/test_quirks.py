@@ -9,15 +9,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from smartcharge.clock import now_s
 from smartcharge.control.state import State, apply
-from smartcharge.csms.schemas import Version, parse_time_s
-from smartcharge.csms.strategy import REFUSALS, Proven, ladder
-from smartcharge.events import Accepted, Commanded, ProfileKind, Rejected, StationBooted, StationLearnt
+from smartcharge.csms.following import scheduled_a
+from smartcharge.csms.requests import GetSchedule
+from smartcharge.csms.schemas import Version, format_time, parse_time_s
+from smartcharge.csms.strategy import REFUSALS, Forms, Proven, ladder
+from smartcharge.events import (
+    Accepted,
+    Commanded,
+    Followed,
+    Metered,
+    Obedience,
+    ProfileKind,
+    Rejected,
+    StationBooted,
+    StationLearnt,
+)
 from smartcharge.model import Charging, Form, Pause, ScheduleKind, Station, Way
 from tests.csms.ocpp_peers import AC, STATION, V16, V21, V201, Answers, Peer, World, configuration, evse, in_world, site
 from tests.csms.ocpp_peers import station as two_sockets
@@ -93,6 +105,14 @@ def only(*, purpose: str = "", kind: str = "", unit: str = "") -> Refuses:
 def settings(unit: str | None) -> Answers:
     values = {} if unit is None else {"ChargingScheduleAllowedChargingRateUnit": unit}
     return {"GetConfiguration": lambda _: configuration(values)}
+
+
+def drawing(amps: float) -> dict[str, Any]:
+    """MeterValues of 1.6 on three phases, as of now."""
+    values = [
+        {"value": str(amps), "measurand": "Current.Import", "unit": "A", "phase": line} for line in ("L1", "L2", "L3")
+    ]
+    return {"connectorId": 1, "meterValue": [{"timestamp": format_time(now_s()), "sampledValue": values}]}
 
 
 async def told(world: World, limit_a: float, **changes: Any) -> Accepted | Rejected:
@@ -314,6 +334,340 @@ class TestWattsPerPhase:
         in_world(test, socket(watts_phases=3))
 
 
+class TestSteps:
+    """evcc #16768: only 6, 8, 10, 13 and 16 A are accepted."""
+
+    @staticmethod
+    def steps(*taken: float) -> Quirky:
+        return Quirky(lambda _, __, s: s["chargingSchedulePeriod"][0]["limit"] not in (0.0, *taken))
+
+    @EVERY
+    def test_a_current_between_them_falls_to_the_one_below_and_this_is_learnt(self, version: str) -> None:
+        quirky = self.steps(6.0, 8.0, 10.0, 13.0, 16.0)
+
+        async def test(world: World) -> None:
+            async with world.peer(version, quirky.answers) as peer:
+                await peer.provisioned()
+                assert isinstance(await told(world, 16.0), Accepted)
+                assert isinstance(await told(world, 12.0), Accepted)
+                assert quirky.current_a() == (10.0, "A")
+                assert world.ear.of(StationLearnt)[-1].refused_a == (12.0,)
+                refused = quirky.refused
+                assert isinstance(await told(world, 9.5), Accepted)
+                assert quirky.current_a() == (8.0, "A")
+                assert isinstance(await told(world, 13.0), Accepted)
+                assert quirky.current_a() == (13.0, "A")
+                assert quirky.refused == refused, "once it is known, no other is tried"
+
+        in_world(test, socket())
+
+    def test_steps_of_its_own_are_found_one_by_one(self) -> None:
+        quirky = self.steps(6.0, 10.0, 16.0)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                assert isinstance(await told(world, 14.0), Accepted)
+                assert quirky.current_a() == (10.0, "A"), "13 A was refused too"
+
+        in_world(test, socket())
+
+    def test_they_are_kept_over_a_restart_and_for_others_of_the_make(self) -> None:
+        learnt = StationLearnt(at_s=1.0, station=STATION, form=Form(), steps_a=(10.0,), refused_a=(12.0,))
+        quirky = self.steps(6.0, 10.0, 16.0)
+
+        async def test(world: World) -> None:
+            world.csms.resume(apply(State.initial(site(socket())), learnt))
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await told(world, 12.0)
+                assert quirky.current_a() == (10.0, "A")
+
+        in_world(test, socket())
+        other = Forms.hinted(Forms.of_learnt(learnt))
+        assert other.steps.snapped_a(12.0) == 10.0
+
+    def test_one_that_takes_any_is_never_rounded(self) -> None:
+        quirky = self.steps(7.3)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await told(world, 7.3)
+                assert quirky.current_a() == (7.3, "A")
+
+        in_world(test, socket())
+
+
+class TestRoom:
+    """At MaxChargingProfilesInstalled some firmware refuses even replacements."""
+
+    @staticmethod
+    def full_at(most: int, foreign: int = 0) -> tuple[Quirky, Answers]:
+        held: set[Any] = {f"foreign {n}" for n in range(foreign)}
+
+        def refuses(_: int, profile: dict[str, Any], __: dict[str, Any]) -> bool:
+            if len(held) >= most:
+                return True
+            held.add(profile["chargingProfileId"])
+            return False
+
+        def clear(_: dict[str, Any]) -> dict[str, Any]:
+            held.clear()
+            return {"status": "Accepted"}
+
+        quirky = Quirky(refuses)
+        values = configuration({"MaxChargingProfilesInstalled": str(most)})
+        return quirky, {
+            **quirky.answers, "ClearChargingProfile": clear, "GetConfiguration": lambda _: values,
+        }  # fmt: skip
+
+    def test_one_that_would_be_full_gets_default_and_setpoint_in_one_profile(self) -> None:
+        quirky, answers = self.full_at(2)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, answers) as peer:
+                await peer.provisioned()
+                for limit_a in (16.0, 10.0, 12.0):
+                    assert isinstance(await told(world, limit_a), Accepted)
+                    assert quirky.current_a() == (limit_a, "A")
+                assert {purpose for _, purpose in quirky.followed} == {"TxDefaultProfile"}
+                assert world.ear.of(StationLearnt)[0].max_profiles == 2
+                assert peer.calls("ClearChargingProfile") == []
+
+        in_world(test, socket())
+
+    def test_one_that_is_full_of_others_is_cleared_once_as_the_last_resort(self) -> None:
+        quirky, answers = self.full_at(20, foreign=20)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, answers) as peer:
+                await peer.provisioned()
+                assert isinstance(await told(world, 16.0), Accepted)
+                assert quirky.current_a() == (16.0, "A")
+                assert len(peer.calls("ClearChargingProfile")) == 1
+                assert (1, "TxDefaultProfile") in quirky.followed, "the default is installed again"
+
+        in_world(test, socket())
+
+    def test_one_that_refuses_all_the_same_is_not_cleared_again_and_again(self) -> None:
+        _, answers = self.full_at(0)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, answers) as peer:
+                await peer.provisioned()
+                for _ in range(3):
+                    assert isinstance(await told(world, 16.0), Rejected)
+                assert len(peer.calls("ClearChargingProfile")) == 1
+
+        in_world(test, socket())
+
+
+class TestSpikes:
+    """lbbrhzn/ocpp #2152: full current right after every SetChargingProfile, for some seconds."""
+
+    @staticmethod
+    async def live(peer: Peer, seconds: int) -> None:
+        """Let a station spike for 6 s after each profile, and tell what it draws every 2 s."""
+        count, since_s = len(peer.setpoints()), now_s()
+        for _ in range(seconds // 2):
+            if len(peer.setpoints()) != count:
+                count, since_s = len(peer.setpoints()), now_s()
+            last = peer.setpoints()[-1]["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"]
+            await peer.say("MeterValues", drawing(32.0 if now_s() - since_s < 6.0 else last))
+            await asyncio.sleep(2.0)
+
+    def test_a_spike_condemns_nobody_and_makes_no_more_profiles(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                for limit_a in (10.0, 11.0, 12.0):
+                    await told(world, limit_a)
+                    await self.live(peer, 40)
+                assert Obedience.IGNORING not in {e.verdict for e in world.ear.of(Followed)}
+                assert len(peer.setpoints()) == 3, "every remedy would be one more spike"
+
+        in_world(test, socket())
+
+    def test_once_it_is_clear_raises_wait_and_lowering_does_not(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                for limit_a in (10.0, 11.0, 12.0):
+                    await told(world, limit_a)
+                    await self.live(peer, 40)
+                assert "jumps up for a moment after each charging profile" in " ".join(
+                    e.detail for e in world.ear.of(Followed)
+                )
+                before_s = now_s()
+                await told(world, 14.0)
+                assert now_s() - before_s > 200.0
+                before_s = now_s()
+                await told(world, 8.0)
+                assert now_s() - before_s < 1.0
+
+        in_world(test, socket())
+
+    def test_one_that_stays_up_is_condemned_all_the_same(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await told(world, 10.0)
+                for _ in range(20):
+                    await asyncio.sleep(4.0)
+                    await peer.say("MeterValues", drawing(32.0))
+                assert Obedience.IGNORING in {e.verdict for e in world.ear.of(Followed)}
+
+        in_world(test, socket())
+
+
+class TestSleepingCars:
+    """evcc #14348, #21293: a car sleeps during a pause and does not wake when it is offered current again."""
+
+    @staticmethod
+    async def paused(world: World, peer: Peer) -> None:
+        await told(world, 16.0)
+        await peer.say("MeterValues", drawing(16.0))
+        await told(world, 0.0)
+        await peer.say("MeterValues", drawing(0.0))
+        await asyncio.sleep(120.0)
+        await told(world, 10.0, life_s=3000.0)
+
+    @staticmethod
+    def limits(peer: Peer) -> list[float]:
+        return [p["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] for p in peer.setpoints()]
+
+    def test_it_is_nudged_and_wakes(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await self.paused(world, peer)
+                before = len(self.limits(peer))
+                for _ in range(10):
+                    await asyncio.sleep(20.0)
+                    is_awake = 0.0 in self.limits(peer)[before:] and quirky.current_a()[0] > 0.0
+                    await peer.say("MeterValues", drawing(10.0 if is_awake else 0.0))
+                assert self.limits(peer)[before:] == [0.0, 10.0]
+
+        in_world(test, socket())
+
+    def test_one_that_does_not_wake_is_left_after_two_nudges_and_told_of(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await self.paused(world, peer)
+                before = len(self.limits(peer))
+                for _ in range(20):
+                    await asyncio.sleep(30.0)
+                    await peer.say("MeterValues", drawing(0.0))
+                assert self.limits(peer)[before:] == [0.0, 10.0, 0.0, 10.0]
+                assert "it is full, or does not wake" in world.ear.of(Followed)[-1].detail
+
+        in_world(test, socket())
+
+    def test_one_that_takes_up_charging_is_left_in_peace(self) -> None:
+        quirky = Quirky(lambda *_: False)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await peer.provisioned()
+                await self.paused(world, peer)
+                before = len(self.limits(peer))
+                for _ in range(6):
+                    await asyncio.sleep(30.0)
+                    await peer.say("MeterValues", drawing(10.0))
+                assert self.limits(peer)[before:] == []
+
+        in_world(test, socket())
+
+
+class TestSilentMeters:
+    """No MeterValues at all, and triggers refused."""
+
+    START: ClassVar[dict[str, Any]] = {
+        "connectorId": 1, "idTag": "T", "meterStart": 5, "timestamp": "2023-11-14T22:13:20Z",
+    }  # fmt: skip
+
+    @staticmethod
+    def asked(peer: Peer) -> int:
+        return len([t for t in peer.calls("TriggerMessage") if t["requestedMessage"] == "MeterValues"])
+
+    def test_a_station_that_sends_none_is_asked(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                await peer.say("StartTransaction", self.START)
+                await asyncio.sleep(500.0)
+                assert self.asked(peer) == 3
+
+        in_world(test, socket())
+
+    def test_one_that_refuses_is_not_asked_again(self) -> None:
+        answers: Answers = {
+            "TriggerMessage": lambda p: {"status": "Rejected" if p["requestedMessage"] == "MeterValues" else "Accepted"}
+        }
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, answers) as peer:
+                await peer.provisioned()
+                await peer.say("StartTransaction", self.START)
+                await asyncio.sleep(500.0)
+                assert self.asked(peer) == 1
+
+        in_world(test, socket())
+
+    def test_one_that_sends_them_is_not(self) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                await peer.say("StartTransaction", self.START)
+                for _ in range(8):
+                    await asyncio.sleep(60.0)
+                    await peer.say("MeterValues", drawing(10.0))
+                assert self.asked(peer) == 0
+
+        in_world(test, socket())
+
+
+class TestTimes:
+    """evcc #17836: ``startSchedule`` is "0"."""
+
+    def test_a_schedule_without_a_start_is_understood(self) -> None:
+        periods = [{"startPeriod": 0, "limit": 32.0}]
+        schedule = {"chargingRateUnit": "A", "startSchedule": "0", "chargingSchedulePeriod": periods}
+        answer = {"status": "Accepted", "connectorId": 1, "scheduleStart": "", "chargingSchedule": schedule}
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, {"GetCompositeSchedule": lambda _: answer}) as peer:
+                await peer.provisioned()
+                found = await world.csms.ask(STATION, GetSchedule(evse=socket().evses[0], duration_s=60))
+                assert scheduled_a(found, socket().evses[0]) == 32.0
+
+        in_world(test, socket())
+
+    @pytest.mark.parametrize("unknown", ["0", ""])
+    def test_a_reading_without_a_time_is_of_now(self, unknown: str) -> None:
+        async def test(world: World) -> None:
+            async with world.peer(V16) as peer:
+                await peer.provisioned()
+                reading = drawing(10.0)
+                reading["meterValue"][0]["timestamp"] = unknown
+                assert (await peer.say("MeterValues", reading))[0] == 3
+                assert max(world.ear.of(Metered)[-1].current_a or ()) == 10.0
+
+        in_world(test, socket())
+
+
 class TestPause:
     @EVERY
     def test_a_station_that_refuses_0_a_is_stopped(self, version: str) -> None:
@@ -381,6 +735,67 @@ class TestVendors:
                 assert {"key": "PowerLimit", "value": "6900"} in peer.calls("ChangeConfiguration")
 
         in_world(test, socket(way=Way.KEY, command="PowerLimit", value="{w}"))
+
+    @staticmethod
+    async def booted(peer: Peer, vendor: str, model: str) -> None:
+        await peer.provisioned()
+        await peer.say("BootNotification", {"chargePointVendor": vendor, "chargePointModel": model})
+        await asyncio.sleep(5.0)
+
+    def test_after_every_profile_was_refused_the_vendor_s_own_command_is_tried_and_learnt(self) -> None:
+        quirky = Quirky(lambda *_: True)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await self.booted(peer, "ABL", "eMH3")
+                assert isinstance(await told(world, 13.9), Accepted)
+                transfer = {"vendorId": "ABL", "messageId": "SetLimit", "data": "logicalid=1;value=13"}
+                assert peer.calls("DataTransfer") == [transfer]
+                learnt = world.ear.of(StationLearnt)[-1]
+                assert learnt.form is not None
+                assert learnt.form.way is Way.TRANSFER
+                assert not learnt.limits_end
+                refused = quirky.refused
+                assert isinstance(await told(world, 10.0), Accepted)
+                assert quirky.refused == refused, "no profile is tried any more"
+
+        in_world(test, socket())
+
+    def test_then_the_configuration_key(self) -> None:
+        quirky = Quirky(lambda *_: True)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await self.booted(peer, "IES", "Keywatt 24")
+                assert isinstance(await told(world, 10.0), Accepted)
+                assert {"key": "PowerLimit", "value": "6900"} in peer.calls("ChangeConfiguration")
+
+        in_world(test, socket())
+
+    def test_and_at_last_the_transaction_is_stopped(self) -> None:
+        quirky = Quirky(lambda *_: True)
+        answers: Answers = {**quirky.answers, "DataTransfer": lambda _: {"status": "UnknownVendorId"}}
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, answers) as peer:
+                await self.booted(peer, "ABL", "eMH1")
+                assert isinstance(await told(world, 10.0), Rejected)
+                assert isinstance(await told(world, 0.0), Accepted)
+                assert len(peer.calls("RemoteStopTransaction")) == 1
+
+        in_world(test, socket())
+
+    def test_another_make_is_never_told_a_vendor_s_command(self) -> None:
+        quirky = Quirky(lambda *_: True)
+
+        async def test(world: World) -> None:
+            async with world.peer(V16, quirky.answers) as peer:
+                await self.booted(peer, "Parables", "Series 1")
+                assert isinstance(await told(world, 10.0), Rejected)
+                assert peer.calls("DataTransfer") == []
+                assert "PowerLimit" not in {p["key"] for p in peer.calls("ChangeConfiguration")}
+
+        in_world(test, socket())
 
     def test_a_vendor_message_that_is_refused_is_a_refusal(self) -> None:
         quirky = Quirky(lambda *_: True)
