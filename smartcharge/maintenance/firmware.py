@@ -6,7 +6,6 @@ a line, what became of it is what the station said.  `steps` decides what to do 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -271,11 +270,13 @@ def steps(campaign: Campaign, place: Place, facts: Sequence[Kept], now_s: float)
     """Return what to do now: updates to order, or the end of the campaign; nothing while a ring soaks."""
     known = outcomes(campaign, place, facts, now_s)
     updating = {station for station, one in known.items() if one.progress is Progress.UPDATING}
-    room = _Room.of(place, facts, updating, campaign.started.rules)
     if campaign.stopped is not None:
+        # What the new version broke is out of service: that is no reason to leave it there.
+        room = _Room.of(place, facts, updating, campaign.started.rules, is_repair=True)
         told = {station for station, order in campaign.ordered.items() if order.is_rollback}
         left = [station for station in _running(campaign, facts) if station not in told]
         return list(_rollbacks(campaign, left, room)) if left or updating else [Finish()]
+    room = _Room.of(place, facts, updating, campaign.started.rules)
     reason = _too_many_failures(campaign, known)
     return [Stop(reason=reason)] if reason is not None else _next(campaign, known, room, now_s)
 
@@ -324,19 +325,29 @@ class _Room:
     """Which stations are idle, and how many ports may still go out of service."""
 
     ports_of: Mapping[StationId, int]
+    """Ports that a station takes out of service if it updates now."""
     idle: set[StationId]
     spare: int
 
     @classmethod
-    def of(cls, place: Place, facts: Sequence[Kept], updating: AbstractSet[StationId], rules: Rules) -> _Room:
-        ports_of = Counter(port.station for port in place.ports)
+    def of(
+        cls,
+        place: Place,
+        facts: Sequence[Kept],
+        updating: AbstractSet[StationId],
+        rules: Rules,
+        *,
+        is_repair: bool = False,
+    ) -> _Room:
         lines = timelines(place.ports, facts).values()
         held = {line.port.evse for line in lines if any(hold.until_s == inf for hold in line.holds)}
         out = held | {port.evse for port in place.ports if port.station in updating}
-        free = _free(facts) - out
+        busy = {port.evse for port in place.ports if port.station in updating} if is_repair else out
+        free = _free(facts) - busy
+        stations = {port.station for port in place.ports}
         return cls(
-            ports_of=ports_of,
-            idle={s for s in ports_of if all(port.evse in free for port in place.ports if port.station == s)},
+            ports_of={s: sum(port.station == s and port.evse not in out for port in place.ports) for s in stations},
+            idle={s for s in stations if all(port.evse in free for port in place.ports if port.station == s)},
             spare=int(len(place.ports) * (1.0 - rules.least_available) + 1e-9) - len(out),
         )
 

@@ -14,10 +14,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 from smartcharge.clock import now_s
 from smartcharge.csms.profile_store import ProfileStore
-from smartcharge.csms.schemas import Payload, Version
+from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.model import EvseId, Station
 from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.cars import Car
+from smartcharge.sim.station_firmware import Firmware
 from smartcharge.sim.station_link import Endpoint, Link, Message
 from smartcharge.sim.station_parts import Bay, Dialect, Sample, StartRequest, StationOptions, Transaction
 from smartcharge.sim.station_supply import Supply, measure
@@ -71,6 +72,7 @@ class SimulatedStation:
         )
         self._timers = Timers()
         self.supply = Supply(world, self.bays, profiles, self._timers, self.options)
+        self.firmware = Firmware(self, self._timers)
         self._has_booted = False
         self._boot_reason = "PowerUp"
         self._awaits_reset: str | None = None
@@ -190,6 +192,11 @@ class SimulatedStation:
                 self._await_card(bay)
         self.supply.apply()
 
+    def restart(self) -> None:
+        """Restart, as new firmware wants it."""
+        self._reset("Reboot")
+        self._boot_reason = "FirmwareUpdate"
+
     # -- what the server asks for
 
     def request_start(self, number: int | None, request: StartRequest) -> bool:
@@ -252,6 +259,15 @@ class SimulatedStation:
         for bay in bays:
             if not bay.ailment.is_meter_silent:
                 self.link.post(self._dialect.metered(bay, self._measure(bay), is_triggered=True))
+
+    def send_firmware_status(self, status: str, request_id: int | None) -> None:
+        """Tell how far an update is."""
+        self.link.post(self._dialect.firmware_status(status, request_id))
+
+    def send_security_event(self, kind: str) -> None:
+        """Tell of something that concerns security."""
+        payload = {"type": kind, "timestamp": format_time(now_s())}
+        self.link.post(Message(action="SecurityEventNotification", payload=payload))
 
     @property
     def heartbeat_s(self) -> float:
@@ -408,6 +424,7 @@ class SimulatedStation:
             return
         self._timers.disarm("boot")
         self._has_booted = self.link.is_registered = True
+        self.firmware.booted()
         self._heartbeat_s = interval_s or self._heartbeat_s
         self._report()
 

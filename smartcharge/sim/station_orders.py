@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from smartcharge.clock import now_s
 from smartcharge.csms.profile_store import STATION
 from smartcharge.csms.profiles import Unit
-from smartcharge.csms.schemas import Payload
+from smartcharge.csms.schemas import Payload, parse_time_s
+from smartcharge.sim.station_firmware import FirmwareOrder
 from smartcharge.sim.station_parts import MEASURANDS, Bay
 
 if TYPE_CHECKING:
@@ -34,6 +35,17 @@ def trigger(station: SimulatedStation, message: str, whose: Iterable[Bay]) -> st
         case _:
             return "NotImplemented"
     return "Accepted"
+
+
+def firmware_order(payload: Payload) -> FirmwareOrder:
+    """Return an order to update as 2.x and the security extension of 1.6 word it."""
+    image = payload["firmware"]
+    return FirmwareOrder(
+        location=image["location"],
+        retrieve_at_s=parse_time_s(image["retrieveDateTime"]) or now_s(),
+        request_id=payload["requestId"],
+        signature=image.get("signature"),
+    )
 
 
 def unit_asked(station: SimulatedStation, payload: Payload) -> Unit | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -13,6 +13,7 @@ from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload
 from smartcharge.model import Evse, Phases, Wiring
 from smartcharge.sim.ailments import AMBIENT_C, SOUND, VENDOR, Ailment
+from smartcharge.sim.station_firmware import Release
 from smartcharge.sim.station_link import Message, Patience
 
 CURRENT = "Current.Import"
@@ -54,6 +55,10 @@ class StationOptions:
     vendor: str = VENDOR
     model: str = "simulated"
     firmware: str = "1"
+    releases: Mapping[str, Release] = field(default_factory=dict)
+    """What it finds at each URL from which it may be told to fetch firmware."""
+    takes_older_firmware: bool = True
+    """Whether it goes back to a version that it ran before."""
 
 
 class Status(Enum):
@@ -211,6 +216,9 @@ class Dialect(Protocol):
 
     def boot(self, reason: str) -> Message:
         """Return a BootNotification; `reason` in the words of 2.0.1."""
+
+    def firmware_status(self, status: str, request_id: int | None) -> Message:
+        """Return how far an update is; plain 1.6 has no number."""
 
     def heartbeat(self) -> Message:
         """Return a Heartbeat."""

@@ -10,11 +10,13 @@ from smartcharge.clock import now_s
 from smartcharge.csms.profile_store import STATION, Filter
 from smartcharge.csms.profiles import Profile, Purpose, Unit
 from smartcharge.csms.rpc import CallReceived
-from smartcharge.csms.schemas import Payload, format_time
+from smartcharge.csms.schemas import Payload, format_time, parse_time_s
 from smartcharge.sim.ailments import Ailment
+from smartcharge.sim.station_firmware import FirmwareOrder
 from smartcharge.sim.station_link import Message
 from smartcharge.sim.station_orders import (
     bays,
+    firmware_order,
     periods,
     set_heartbeat,
     set_measurands,
@@ -59,7 +61,9 @@ class Station16:
             "RemoteStopTransaction": self._remote_stop,
             "Reset": self._reset,
             "SetChargingProfile": self._set_charging_profile,
+            "SignedUpdateFirmware": self._signed_update,
             "TriggerMessage": self._trigger_message,
+            "UpdateFirmware": self._update,
         }
         self.handles = frozenset(self._handlers)
 
@@ -71,9 +75,16 @@ class Station16:
         payload = {
             "chargePointVendor": options.vendor,
             "chargePointModel": options.model,
-            "firmwareVersion": options.firmware,
+            "firmwareVersion": self._station.firmware.version,
         }
         return Message(action="BootNotification", payload=payload, is_boot=True)
+
+    def firmware_status(self, status: str, request_id: int | None) -> Message:
+        """Return how far an update is: with a number in the words of the security extension."""
+        if request_id is None:
+            return Message(action="FirmwareStatusNotification", payload={"status": status})
+        payload = {"status": status, "requestId": request_id}
+        return Message(action="SignedFirmwareStatusNotification", payload=payload)
 
     def heartbeat(self) -> Message:
         """Return a Heartbeat."""
@@ -194,6 +205,15 @@ class Station16:
             "chargingSchedulePeriod": periods(self._station, number, payload["duration"], unit),
         }
         return {**_ACCEPTED, "connectorId": number, "scheduleStart": start, "chargingSchedule": schedule}
+
+    def _update(self, payload: Payload) -> Payload:
+        at_s = parse_time_s(payload["retrieveDate"]) or now_s()
+        self._station.firmware.take(FirmwareOrder(location=payload["location"], retrieve_at_s=at_s))
+        return {}
+
+    def _signed_update(self, payload: Payload) -> Payload:
+        self._station.firmware.take(firmware_order(payload))
+        return _ACCEPTED
 
     def _trigger_message(self, payload: Payload) -> Payload:
         whose = bays(self._station, payload.get("connectorId", STATION))

@@ -15,6 +15,7 @@ from smartcharge.sim.ailments import AMBIENT_C, SOUND, Ailment
 from smartcharge.sim.station_link import Message
 from smartcharge.sim.station_orders import (
     bays,
+    firmware_order,
     periods,
     set_heartbeat,
     set_measurands,
@@ -66,6 +67,7 @@ class Station201:
             "SetChargingProfile": self._set_charging_profile,
             "SetVariables": self._set_variables,
             "TriggerMessage": self._trigger_message,
+            "UpdateFirmware": self._update,
         }
         self.handles = frozenset(self._handlers)
 
@@ -74,8 +76,14 @@ class Station201:
     def boot(self, reason: str) -> Message:
         """Return a BootNotification."""
         options = self._station.options
-        itself = {"vendorName": options.vendor, "model": options.model, "firmwareVersion": options.firmware}
+        version = self._station.firmware.version
+        itself = {"vendorName": options.vendor, "model": options.model, "firmwareVersion": version}
         return Message(action="BootNotification", payload={"reason": reason, "chargingStation": itself}, is_boot=True)
+
+    def firmware_status(self, status: str, request_id: int | None) -> Message:
+        """Return how far an update is."""
+        number = {} if request_id is None else {"requestId": request_id}
+        return Message(action="FirmwareStatusNotification", payload={"status": status, **number})
 
     def heartbeat(self) -> Message:
         """Return a Heartbeat."""
@@ -243,6 +251,10 @@ class Station201:
             "chargingSchedulePeriod": periods(self._station, number, payload["duration"], unit),
         }
         return {**_ACCEPTED, "schedule": schedule}
+
+    def _update(self, payload: Payload) -> Payload:
+        self._station.firmware.take(firmware_order(payload))
+        return _ACCEPTED
 
     def _trigger_message(self, payload: Payload) -> Payload:
         whose = bays(self._station, payload.get("evse", {}).get("id", STATION))
