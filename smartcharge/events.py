@@ -559,6 +559,29 @@ class FaultOrder(Happening):
     """Number of the work order under which it was repaired: without one no latch opens."""
 
 
+class SelfTest(Enum):
+    """What a site tries by itself, now and then."""
+
+    CONNECTION = "connection"
+    """A station answers a question, and soon."""
+    METER = "meter"
+    """What a station measures fits together: register, power, current."""
+    SETPOINT = "setpoint"
+    """A car that charges follows a lower limit, and comes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTested(Happening):
+    """A self-test came to an end; one that could not be judged is none."""
+
+    subject: str
+    """``evse ID`` or ``station ID``."""
+    test: SelfTest
+    passed: bool
+    detail: str
+    """What was seen, in figures."""
+
+
 Event: TypeAlias = (
     StationBooted
     | StationLearnt
@@ -605,4 +628,5 @@ Event: TypeAlias = (
     | ServiceNeeded
     | ResetOrdered
     | FaultOrder
+    | SelfTested
 )

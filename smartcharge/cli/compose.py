@@ -20,6 +20,7 @@ from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.foreman import Foreman, Listener
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.trials import Agreed, Trials
 from smartcharge.maintenance.updater import Updater
 from smartcharge.maintenance.webhook import Webhook
 from smartcharge.model import Control
@@ -89,16 +90,25 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, operators: 
         listeners.append(Bulletin("mqtt", room.tell_work))
     sources += operators
     observers += operators
+    trials = _trials(settings, store, csms)
+    observers.append(trials)
     controller = Controller(
         settings.site,
         journal=store.journal,
-        sources=(*sources, *_maintenance(settings, store, csms, listeners)),
+        sources=(trials, *sources, *_maintenance(settings, store, csms, listeners)),
         chargers=chargers,
         observers=observers,
     )
     if csms is not None:
         csms.resume(controller.state)
     return controller
+
+
+def _trials(settings: Settings, store: Store, csms: Csms | None) -> Trials:
+    asked = settings.maintenance
+    agreed = Agreed(every_s=asked.self_test_s, tokens=asked.consenting)
+    stations = {} if csms is None else dict.fromkeys(csms.stations(), csms)
+    return Trials(agreed=agreed, chronicle=store.chronicle, stations=stations)
 
 
 def _maintenance(settings: Settings, store: Store, csms: Csms | None, listeners: Sequence[Listener]) -> list[Source]:

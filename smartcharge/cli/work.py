@@ -16,15 +16,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from smartcharge.cli.availability import write_csv
-from smartcharge.cli.console import answers, stored, writable
+from smartcharge.cli.console import REFUSED, answers, stored, writable
 from smartcharge.clock import now_s
 from smartcharge.config import load
+from smartcharge.events import SelfTested
 from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.desk import Draft
 from smartcharge.maintenance.plans import Special, Standing, happened, read_plans, standings
 from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.trials import newest
 from smartcharge.maintenance.work_orders import (
     Assigned,
     Line,
@@ -310,6 +312,24 @@ def show_plans(journal: Journal, site: SiteFile, plans: Plans) -> None:
     overdue, done = sum(one.is_overdue(at_s) for one in found), sum(one.done for one in found)
     compliance = f"{100.0 * sum(one.in_time for one in found) / done:.1f} % done in time" if done else "none done yet"
     typer.echo(f"{overdue} overdue; {compliance}")
+
+
+@work.command()
+def tests(journal: Journal, site: SiteFile) -> None:
+    """Show the last self-test of each kind at each station and EVSE; exit code 1 if one failed."""
+    zone = ZoneInfo(load(site).site.timezone)
+
+    async def read(store: Store) -> list[SelfTested]:
+        return list(newest(await store.chronicle.facts()).values())
+
+    found = _stored(journal, read)
+    table = Table("of", "test", "when", "result", "what was seen")
+    for one in sorted(found, key=lambda one: (one.subject, one.test.value)):
+        result = "passed" if one.passed else "[red]failed[/]"
+        table.add_row(escape(one.subject), one.test.value, local(one.at_s, zone), result, escape(one.detail))
+    answers().print(table)
+    if not all(one.passed for one in found):
+        raise typer.Exit(REFUSED)
 
 
 @work.command()

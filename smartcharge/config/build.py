@@ -76,6 +76,8 @@ def settings(file: SiteFile, folder: Path) -> Settings:
             webhook_token=webhook_token(file.maintenance),
             network=file.maintenance.network,
             plans=_file(file.maintenance.plans, folder),
+            self_test_s=86400.0 * file.maintenance.self_test_days,
+            consenting=frozenset(file.maintenance.consenting),
         ),
         http=None if file.http is None else _http(file.http, file.grid, folder),
         openadr=tuple(_openadr(o.id, o.openadr, folder) for o in file.grid if o.openadr is not None),

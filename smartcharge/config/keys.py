@@ -293,6 +293,10 @@ class MaintenanceKeys(Keys):
     """Environment variable that holds the bearer token for it."""
     plans: str | None = None
     """File of inspection and cleaning plans, relative to the site file."""
+    self_test_days: Positive = 7.0
+    """How often each station and EVSE is tested."""
+    consenting: list[str] = []
+    """Id tokens of drivers who agreed that a limit is lowered for some minutes to see whether it is followed."""
     network: str | None = None
     """Database URL to which facts and work orders are copied; its password comes from `PGPASSWORD` or `~/.pgpass`."""
 

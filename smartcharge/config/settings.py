@@ -30,6 +30,8 @@ class MaintenanceSettings:
     webhook_token: str | None = field(default=None, repr=False)
     network: str | None = None
     plans: Path | None = None
+    self_test_s: float = 7 * 86400.0
+    consenting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ from smartcharge.events import (
     ResetOrdered,
     Restored,
     SecurityReported,
+    SelfTested,
     ServiceNeeded,
     SiteFaultCleared,
     SiteFaultRaised,
@@ -180,7 +181,15 @@ def apply(state: State, event: Event) -> State:  # noqa: C901, PLR0911 - one ret
             return replace(state, intensity=event)
         case BillingPeriodBegan():
             return replace(state, demand=demand.billed(state.demand, event.at_s))
-        case StationHeld() | Followed() | FirmwareReported() | LogReported() | SecurityReported() | Watched():
+        case (
+            StationHeld()
+            | Followed()
+            | FirmwareReported()
+            | LogReported()
+            | SecurityReported()
+            | Watched()
+            | SelfTested()
+        ):
             return state  # facts for people: no limit follows from them
         case _:
             return _evse(state, event) if event.evse in state.evses else state

@@ -12,10 +12,18 @@ from typing import Final, NamedTuple
 
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.errors import MaintenanceError
-from smartcharge.events import Derated, FaultCleared, FaultRaised, Restored, SiteFaultCleared, SiteFaultRaised
+from smartcharge.events import (
+    Derated,
+    FaultCleared,
+    FaultRaised,
+    Restored,
+    SelfTested,
+    SiteFaultCleared,
+    SiteFaultRaised,
+)
 from smartcharge.faults import DeratingStage, Priority
 from smartcharge.maintenance.sessions import Outcome, charges
-from smartcharge.maintenance.triage import Call, asset_of
+from smartcharge.maintenance.triage import Call, asset_of, cause_of_test
 from smartcharge.maintenance.work_orders import (
     Assigned,
     Category,
@@ -232,6 +240,7 @@ class _Story(NamedTuple):
 
 def _story(order: WorkOrder, facts: Sequence[Kept]) -> _Story:
     asset, cause = order.raised.asset, order.raised.cause
+    of_test = (asset, cause)
     present: set[str] = set()
     held: DeratingStage | None = None
     gone, restored = None, None
@@ -247,6 +256,11 @@ def _story(order: WorkOrder, facts: Sequence[Kept]) -> _Story:
                 held, restored = stage, None
             case Restored(evse=evse, cause=of) if (evse, of.value) == (asset, cause) and not present:
                 gone, held, restored = gone or fact, None, fact
+            case SelfTested(subject=subject, passed=passed) if (
+                asset_of(subject),
+                cause_of_test(fact.event),
+            ) == of_test:
+                gone = fact if passed else None
             case SiteFaultRaised(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):
                 gone = None
             case SiteFaultCleared(subject=subject, cause=of) if (asset_of(subject), of.value) == (asset, cause):

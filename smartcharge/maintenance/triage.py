@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from smartcharge.events import ServiceNeeded
+from smartcharge.events import SelfTest, SelfTested, ServiceNeeded
 from smartcharge.faults import Priority
 from smartcharge.ports import Kept
 
@@ -18,7 +19,7 @@ class Call:
     asset: str
     """An EVSE, a station, ``circuit ID`` or ``site``."""
     cause: str
-    """A word of `faults.Cause`."""
+    """A word of `faults.Cause`, or ``self-test`` and which."""
     priority: Priority
     task: str
     fact: int
@@ -36,6 +37,29 @@ def calls(facts: Iterable[Kept]) -> Iterator[Call]:
                 task=event.task,
                 fact=seq,
             )
+        elif isinstance(event, SelfTested) and not event.passed:
+            yield Call(
+                at_s=event.at_s,
+                asset=asset_of(event.subject),
+                cause=cause_of_test(event),
+                priority=_URGENCY[event.test],
+                task=f"{_TASKS[event.test]}: {event.detail}",
+                fact=seq,
+            )
+
+
+def cause_of_test(event: SelfTested) -> str:
+    """Return what work orders call the cause of a self-test that failed."""
+    return f"self-test {event.test.value}"
+
+
+_URGENCY: Final = {SelfTest.CONNECTION: Priority.P3, SelfTest.METER: Priority.P2, SelfTest.SETPOINT: Priority.P1}
+"""One that does not follow its limits takes what others have been promised."""
+_TASKS: Final = {
+    SelfTest.CONNECTION: "find out why it does not answer",
+    SelfTest.METER: "check the meter",
+    SelfTest.SETPOINT: "find out why it does not follow its limit",
+}
 
 
 def asset_of(subject: str) -> str:

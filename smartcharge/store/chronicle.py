@@ -24,6 +24,7 @@ from smartcharge.events import (
     Plugged,
     Restored,
     SecurityReported,
+    SelfTested,
     ServiceNeeded,
     SiteFaultCleared,
     SiteFaultRaised,
@@ -59,6 +60,7 @@ KEPT: Final[tuple[type[Event], ...]] = (
     ServiceNeeded,
     FaultOrder,
     OperatorOrder,
+    SelfTested,
     Watched,
 )
 _KINDS: Final = frozenset(cls.__name__ for cls in KEPT)

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from smartcharge.config import load
-from smartcharge.events import Event, FaultCleared, FaultRaised, StationOnline, TransactionEnded, TransactionStarted
+from smartcharge.events import (
+    Event,
+    FaultCleared,
+    FaultRaised,
+    SelfTest,
+    SelfTested,
+    StationOnline,
+    TransactionEnded,
+    TransactionStarted,
+)
 from smartcharge.faults import Cause as FaultCause
 from smartcharge.faults import Priority
 from smartcharge.maintenance.ports import Place
@@ -180,3 +189,16 @@ class TestPlans:
         raised = typed("work", "event", journal, site_file, plans, "flood", "--by", "kim")
         assert raised.out == "4 work orders raised\n"
         assert typed("work", "event", journal, site_file, plans, "ufo", "--by", "kim").code == 2
+
+
+class TestSelfTests:
+    def test_the_last_of_each_and_the_answer(self, typed: Typed, site_file: Path, journal: Path) -> None:
+        def tested(at_s: float, *, passed: bool) -> SelfTested:
+            words = "10.0 A, told 6.7 A: 10.0 A"
+            return SelfTested(at_s=at_s, subject="evse s-1", test=SelfTest.SETPOINT, passed=passed, detail=words)
+
+        happens(journal, [tested(1000.0, passed=False)])
+        failed = typed("work", "tests", journal, site_file)
+        assert (failed.code, "told 6.7 A" in failed.out) == (1, True)
+        happens(journal, [tested(2000.0, passed=True)])
+        assert typed("work", "tests", journal, site_file).code == 0

@@ -13,7 +13,7 @@ from smartcharge.csms.server import Csms, Options
 from smartcharge.events import Event
 from smartcharge.maintenance.ports import Place
 from smartcharge.model import EvseId, Site, Timing
-from smartcharge.ports import Kept, Source
+from smartcharge.ports import Kept, Observer, Source
 from smartcharge.sim import loop
 from smartcharge.sim.cars import Car
 from smartcharge.sim.ocpp_fleet import OcppStations
@@ -27,7 +27,7 @@ HOUR_S = 3600.0
 
 def small(count: int) -> Site:
     """A row of stations with one EVSE each, and a quick solver."""
-    return replace(row_of(count), solver="greedy", timing=Timing(slow_s=600.0))
+    return replace(row_of(count, 200.0), solver="greedy", timing=Timing(slow_s=600.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ def play(
     act: Callable[[Live], Awaitable[None]],
     *,
     upkeep: Upkeep,
+    observers: Sequence[Observer] = (),
     site: Site | None = None,
     versions: tuple[Version, ...] = (Version.V16,),
     options: StationOptions | None = None,
@@ -80,7 +81,8 @@ def play(
         async with open_store("sqlite://") as store:
             csms = Csms(where, store.ledger, options=Options(ping_interval_s=None))
             place = Place.of(where)
-            controller = Controller(where, journal=store.journal, sources=upkeep(place, store, csms), chargers=[csms])
+            sources = upkeep(place, store, csms)
+            controller = Controller(where, journal=store.journal, sources=sources, chargers=[csms], observers=observers)
             running = asyncio.create_task(controller.run())
             fleet = OcppStations(where, world, f"ws://127.0.0.1:{await csms.ready()}", versions, options)
             living = asyncio.create_task(fleet.run())
