@@ -139,6 +139,8 @@ class OpenAdrKeys(Keys):
     """Limits at the levels of SIMPLE, from 0 on; none leaves SIMPLE alone."""
     ven_name: str = "smartcharge"
     """Name of this client in reports."""
+    mqtt_hints: bool = False
+    """Whether to listen for notifications on the server's own MQTT broker, if it has one; for 3.1.0."""
     our_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*[^\s/])?$")] | None = None
     """Base URL of our own HTTP server as it sees it, for notifications; needs `[http]`; none only polls."""
 

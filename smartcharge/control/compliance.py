@@ -19,7 +19,7 @@ from smartcharge.control.limits import other_a as others_a
 from smartcharge.control.records import Key, Record, key_of
 from smartcharge.control.state import State
 from smartcharge.events import LimitFollowed, Stage
-from smartcharge.model import Circuit, Direction, GridLimit, Scope
+from smartcharge.model import Circuit, CircuitId, Direction, GridLimit, Scope
 from solvers.problem import Floats
 
 TOLERANCE = 0.01
@@ -44,6 +44,26 @@ def due_s(state: State) -> Iterator[float]:
     for record in state.records.values():
         if record.ended_s is None and record.applied_s is None and record.unmet is None:
             yield record.due_s + state.site.timing.reaction_s
+
+
+def power_of(state: State, circuit: CircuitId, scope: Scope, now_s: float) -> tuple[float, float] | None:
+    """Return the power that is drawn from a circuit [W], or by the stations below it, and when it was seen.
+
+    By its meter, or else by the stations' own; None where either says too little, and of a circuit without a meter
+    that other load is declared on.
+    """
+    flow = _drawn(state, circuit, scope, now_s)
+    if flow is None:
+        return None
+    rows = {state.topology.rows[n].phase: n for n in state.topology.of_circuit[circuit]}
+    if None not in rows:
+        return None
+    place = _circuit(state, circuit)
+    beside_a = other_on(state.topology.rows[rows[None]], others_a(state, now_s))
+    if scope is Scope.SITE and place.meter is None and beside_a > 0.0:
+        return None
+    ours_a = beside_a if scope is Scope.LOADS else 0.0
+    return 3.0 * place.voltage_v * (float(flow.current_a[rows[None]]) - ours_a), flow.seen_s
 
 
 def is_waiting(state: State) -> bool:
@@ -99,7 +119,7 @@ def _fact(key: Key, stage: Stage, at_s: float, seen_s: float | None = None) -> L
 
 def _excess_w(state: State, limit: GridLimit, flow: _Flow, now_s: float, *, tolerance: float = 0.0) -> float:
     """Return by how much a flow is over a limit [W]: on its total, or on all of its lines together."""
-    circuit = _circuit(state, limit)
+    circuit = _circuit(state, limit.circuit)
     others = others_a(state, now_s)
     bound = bound_of(circuit, limit, "")
     lines: dict[int | None, float] = {}
@@ -126,7 +146,7 @@ def _worst(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
     """
     if limit.direction is Direction.IMPORT:
         return _believed(state, now_s)
-    if limit.scope is Scope.SITE and _circuit(state, limit).meter is not None:
+    if limit.scope is Scope.SITE and _circuit(state, limit.circuit).meter is not None:
         return _measured(state, limit, now_s)
     return _Flow(current_a=np.zeros(len(state.topology.rows)), seen_s=now_s)
 
@@ -143,28 +163,28 @@ def _measured(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
     None where either says too little.
     """
     if limit.direction is Direction.IMPORT:
-        return _drawn(state, limit, now_s)
-    is_seen = limit.scope is Scope.LOADS or _circuit(state, limit).meter is not None
-    drawn = _drawn(state, limit, now_s) if is_seen else None
+        return _drawn(state, limit.circuit, limit.scope, now_s)
+    is_seen = limit.scope is Scope.LOADS or _circuit(state, limit.circuit).meter is not None
+    drawn = _drawn(state, limit.circuit, limit.scope, now_s) if is_seen else None
     return None if drawn is None else replace(drawn, current_a=-drawn.current_a)
 
 
-def _drawn(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
-    circuit = _circuit(state, limit)
+def _drawn(state: State, name: CircuitId, scope: Scope, now_s: float) -> _Flow | None:
+    circuit = _circuit(state, name)
     meter = state.meters.get(circuit.id)
-    if limit.scope is Scope.SITE and circuit.meter is not None:
+    if scope is Scope.SITE and circuit.meter is not None:
         if meter is None or is_lost(state, circuit, now_s):
             return None
         amps = meter.reading.current_a
         rows = [sum(amps) / 3.0 if row.phase is None else amps[row.phase] for row in state.topology.rows]
         return _Flow(current_a=np.array(rows), seen_s=meter.reading.at_s)
-    return _summed(state, limit, now_s)
+    return _summed(state, name, now_s)
 
 
-def _summed(state: State, limit: GridLimit, now_s: float) -> _Flow | None:
+def _summed(state: State, circuit: CircuitId, now_s: float) -> _Flow | None:
     """Return the sum of what the stations measured; nothing if one that may draw did not say so lately."""
     oldest_s = now_s - 2.0 * state.site.timing.meter_interval_s
-    rows = list(state.topology.of_circuit[limit.circuit])
+    rows = list(state.topology.of_circuit[circuit])
     below = np.abs(state.topology.coupling[rows]).max(axis=0, initial=0.0) > 0.0
     current_a = np.zeros(len(state.topology.evses))
     seen_s = -np.inf
@@ -205,5 +225,5 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
-def _circuit(state: State, limit: GridLimit) -> Circuit:
-    return next(circuit for circuit in state.site.circuits if circuit.id == limit.circuit)
+def _circuit(state: State, name: CircuitId) -> Circuit:
+    return next(circuit for circuit in state.site.circuits if circuit.id == name)

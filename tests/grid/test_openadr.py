@@ -14,7 +14,9 @@ import pytest
 
 from smartcharge.clock import now_s
 from smartcharge.control.liveness import Liveness
+from smartcharge.events import AlertsSet
 from smartcharge.grid.openadr.ven import OpenAdrRoom
+from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.sim import loop
 from tests.grid.rig import EPOCH_S, Rig, iso, rig, settings_of
 from tests.grid.vtn import Vtn, serving
@@ -31,7 +33,9 @@ def event(
     """An event of one interval that begins so many seconds from now."""
     return {
         "id": name, "objectType": "EVENT", "programID": "p1", "modificationDateTime": iso(-1.0),
-        "payloadDescriptors": [{"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": kind, "units": "KW"}],
+        "payloadDescriptors": [
+            {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": kind, "units": "KWH" if kind == "PRICE" else "KW"}
+        ],
         "intervalPeriod": {"start": iso(start_s), "duration": duration},
         "intervals": [{"id": 0, "payloads": [{"type": kind, "values": [kw]}]}], **more,
     }  # fmt: skip
@@ -162,6 +166,64 @@ class TestPolling:
 
         play(tmp_path, story)
 
+    def test_a_reservation_holds_in_its_time_also_when_the_line_is_lost_and_after_a_restart(
+        self, tmp_path: Path
+    ) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [
+                event("s", 7.5, kind="IMPORT_CAPACITY_SUBSCRIPTION", duration="P9999Y"),
+                event("r", 4, kind="IMPORT_CAPACITY_RESERVATION", start_s=1000.0, duration="PT30M"),
+            ]
+            await polled()
+            assert r.limit_w() == RATING_W
+            vtn.broken = 503
+            await sleep(900.0)
+            assert r.limit_w() == 7500.0
+            await r.restart()
+            await sleep(100.0)
+            assert r.limit_w() == 11_500.0
+            await sleep(1800.0)
+            assert r.limit_w() == 7500.0
+
+        play(tmp_path, story)
+
+    def test_carbon_intensity_and_alerts_are_kept_and_shown(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            ghg = event("g", 300, kind="GHG", duration="P1D")
+            vtn.events = [ghg, event("w", "all cars off", kind="ALERT_GRID_EMERGENCY", duration="PT10M")]
+            await polled()
+            assert r.state.intensity is not None
+            assert (r.state.intensity.step_s, r.state.intensity.g_per_kwh) == (86400.0, (300.0,))
+            (alert,) = r.state.sources["openadr dso"].alerts
+            assert (alert.kind, alert.text) == ("ALERT_GRID_EMERGENCY", "all cars off")
+            assert r.limit_w() == RATING_W, "an alert is for people"
+            facts = len(list(r.plant.journal.load()))
+            await sleep(700.0)
+            since = list(r.plant.journal.load())[facts:]
+            assert not any(isinstance(fact, AlertsSet) for fact in since), "it ended by itself"
+            vtn.events = [ghg, event("x", "again", kind="ALERT_OTHER")]
+            await polled()
+            assert [alert.text for alert in r.state.sources["openadr dso"].alerts] == ["again"]
+
+        play(tmp_path, story)
+
+    def test_usage_is_reported_for_each_interval_as_the_event_asks(self, tmp_path: Path) -> None:
+        async def story(_: Rig, vtn: Vtn) -> None:
+            wants = [{"payloadType": "USAGE", "units": "KWH", "frequency": 1}]
+            asks = event("a", 60, start_s=60.0, duration="PT10M", reportDescriptors=wants)
+            asks["intervals"].append({"id": 1, "payloads": [{"type": LIMIT, "values": [6]}]})
+            vtn.events = [asks]
+            await sleep(1400.0)
+            usage = [report for report in vtn.reports if report["reportName"] == "usage a"]
+            assert [(u["eventID"], u["programID"]) for u in usage] == [("a", "p1")] * 2
+            told = [u["resources"][0]["intervals"][0] for u in usage]
+            assert [(i["id"], i["intervalPeriod"]["duration"]) for i in told] == [(0, "PT600S"), (1, "PT600S")]
+            first_kwh, second_kwh = (i["payloads"][0]["values"][0] for i in told)
+            assert 2.0 < first_kwh <= 60.0 / 6.0
+            assert 0.8 < second_kwh <= 6.0 / 6.0 * 1.1, "a reading counts until the next, a minute later"
+
+        play(tmp_path, story, cars=3)
+
     def test_3_0_1(self, tmp_path: Path) -> None:
         async def story(r: Rig, vtn: Vtn) -> None:
             vtn.events = [event("a", 20, duration="PT0S")]
@@ -179,6 +241,20 @@ class TestPolling:
             await polled()
             assert r.limit_w() == 20_000.0
             assert "event b: breaks the GAC profile" in trouble(r)
+
+        play(tmp_path, story, keys='profile = "gac"\n')
+
+    def test_the_gac_profile_has_a_safe_mode_for_a_lost_line(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [event("a", 20)]
+            await polled()
+            assert "no safe mode event" in trouble(r)
+            vtn.events.append(event("b", 6, eventName="safe mode", duration="P9999Y"))
+            await polled()
+            assert (r.limit_w(), trouble(r)) == (20_000.0, ""), "it holds when the line is lost, and not before"
+            vtn.broken = 500
+            await sleep(3700.0)
+            assert (r.limit_w(), r.liveness("openadr dso")) == (6000.0, Liveness.FAILSAFE)
 
         play(tmp_path, story, keys='profile = "gac"\n')
 
@@ -348,6 +424,52 @@ class TestNotification:
             assert r.liveness("openadr dso") is Liveness.CONTROLLED
 
         play(tmp_path, story, vtn=Vtn(version="3.0.1"), notified=True)
+
+
+class TestNotificationOverMqtt:
+    """The server's own broker (3.1.0): a hint, too."""
+
+    @pytest.mark.parametrize("topics", [{"ALL": "oadr/events/+"}, {"CREATE": "oadr/events/new", "DELETE": "oadr/x"}])
+    @pytest.mark.parametrize("method", ["ANONYMOUS", "OAUTH2_BEARER_TOKEN"])
+    def test_a_hint_is_followed_at_once_by_a_poll(self, tmp_path: Path, topics: dict[str, str], method: str) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [event("a", 20)]
+            assert r.limit_w() == RATING_W
+            async with QuietClient("127.0.0.1", vtn.broker_port, identifier="vtn") as broker:
+                await broker.publish("oadr/events/new", b"what it says is not read", qos=1)
+                await sleep(1.0)
+            assert r.limit_w() == 20_000.0
+
+        vtn = Vtn(has_broker=True, topics=topics, broker_method=method)
+        play(tmp_path, story, vtn=vtn, keys="poll_s = 100\nmqtt_hints = true\n")
+
+    @pytest.mark.parametrize(
+        "more",
+        [{}, {"has_broker": True, "broker_scheme": "mqtt://elsewhere.example"}, {"has_broker": True, "topics": {}},
+         {"has_broker": True, "broker_method": "CERTIFICATE"}, {"has_broker": True, "broker_scheme": "mqtt://127.0.0.1:1"}],
+    )  # fmt: skip
+    def test_without_a_broker_that_can_be_used_it_polls_as_ever(
+        self, tmp_path: Path, more: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            vtn.events = [event("a", 20)]
+            await polled()
+            assert r.limit_w() == 20_000.0
+            assert "no notifications over MQTT" in caplog.text
+
+        play(tmp_path, story, vtn=Vtn(**more), keys="mqtt_hints = true\n")
+
+    def test_a_broker_that_disappears_is_looked_for_again(self, tmp_path: Path) -> None:
+        async def story(r: Rig, vtn: Vtn) -> None:
+            await vtn.restart_broker()
+            await sleep(70.0)
+            vtn.events = [event("a", 20)]
+            async with QuietClient("127.0.0.1", vtn.broker_port, identifier="vtn") as broker:
+                await broker.publish("oadr/events/new", b"", qos=1)
+                await sleep(1.0)
+            assert r.limit_w() == 20_000.0
+
+        play(tmp_path, story, vtn=Vtn(has_broker=True), keys="poll_s = 100\nmqtt_hints = true\n")
 
 
 class TestLostLine:

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from openadr3.entities.models import Event as PeerEvent
 
 from smartcharge.errors import SourceError
+from smartcharge.grid.openadr.contracts import failsafe_steps
 from smartcharge.grid.openadr.durations import FOREVER, duration_of
 from smartcharge.grid.openadr.intervals import AHEAD_S, windows
-from smartcharge.grid.openadr.limits import Reading, price_steps, understood
+from smartcharge.grid.openadr.limits import Reading, understood
 from smartcharge.grid.openadr.messages import NAIVE_IS_UTC, Event
+from smartcharge.grid.openadr.series import ENDLESS_S, MOST_STEPS, Series, Step, series_of
+from smartcharge.grid.openadr.wanted import due
+from smartcharge.grid.usage import Usage
 from smartcharge.model import CircuitId, Direction, Scope
 
 T0 = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -198,13 +202,152 @@ class TestUnderstood:
     def test_several_values_for_ever_count_as_the_lowest(self) -> None:
         assert understood(event(interval(0, 9, 4, 6)), READING, T0_S).limits[0].power_w == 4000.0
 
-    def test_prices_of_even_steps_are_a_tariff(self) -> None:
+    def test_an_event_that_says_two_things_at_once_means_the_stricter(self) -> None:
+        both = {"id": 0, "payloads": [{"type": LIMIT, "values": [7]}, {"type": "DISPATCH_SETPOINT", "values": [4]}]}
+        (found,) = understood(event(both), READING, T0_S).limits
+        assert found.power_w == 4000.0
+
+    def test_alerts_are_for_people(self) -> None:
+        period = {"start": at(), "duration": "PT1H"}
+        one = event(interval(0, "all cars off", kind="ALERT_GRID_EMERGENCY"), intervalPeriod=period)
+        found = understood(one, READING, T0_S)
+        assert found.limits == ()
+        assert [(a.kind, a.text, a.end_s) for a in found.alerts] == [
+            ("ALERT_GRID_EMERGENCY", "all cars off", T0_S + HOUR_S)
+        ]
+
+
+def step(start_h: float, end_h: float, value: float) -> Step:
+    return Step(start_s=T0_S + start_h * HOUR_S, end_s=T0_S + end_h * HOUR_S, value=value)
+
+
+class TestSeries:
+    """Prices and carbon intensity as a tariff has them."""
+
+    def test_of_values_that_divide_their_interval(self) -> None:
         period = {"start": at(), "duration": "PT1H"}
         one = event(interval(0, 0.3, 0.2, kind="PRICE"), interval(1, 0.1, 0.4, kind="PRICE"), intervalPeriod=period)
-        found = understood(one, READING, T0_S).prices
-        assert price_steps(found) == (T0_S, 1800.0, (0.3, 0.2, 0.1, 0.4))
-        assert price_steps(found[:1] + found[2:]) is None
-        assert price_steps(()) is None
+        found = series_of(understood(one, READING, T0_S).prices, T0_S)
+        assert found == Series(start_s=T0_S, step_s=1800.0, values=(0.3, 0.2, 0.1, 0.4))
+
+    def test_steps_may_be_of_different_lengths(self) -> None:
+        found = series_of([step(0.5, 1.0, 2.0), step(0.0, 0.5, 1.0), step(1.0, 1.25, 3.0)], T0_S)
+        assert found == Series(start_s=T0_S, step_s=900.0, values=(1.0, 1.0, 2.0, 2.0, 3.0))
+
+    def test_behind_a_gap_is_for_later(self) -> None:
+        steps = [step(0.0, 1.0, 1.0), step(2.0, 3.0, 2.0)]
+        assert series_of(steps, T0_S) == Series(start_s=T0_S, step_s=3600.0, values=(1.0,))
+        assert series_of(steps, T0_S + HOUR_S) == Series(start_s=T0_S + 2 * HOUR_S, step_s=3600.0, values=(2.0,))
+
+    def test_that_never_ends_holds_for_years(self) -> None:
+        found = series_of([step(0.0, inf, 1.0)], T0_S)
+        assert found == Series(start_s=T0_S, step_s=ENDLESS_S, values=(1.0,))
+        found = series_of([step(0.0, 1.0, 1.0), step(1.0, inf, 2.0)], T0_S)
+        assert found is not None
+        assert (found.step_s, found.values[:3], len(found.values)) == (3600.0, (1.0, 2.0, 2.0), MOST_STEPS)
+
+    @pytest.mark.parametrize("steps", [[], [step(0.0, 1.0, 1.0), step(0.5, 1.5, 2.0)], [step(-2.0, -1.0, 1.0)]])
+    def test_of_what_contradicts_itself_or_is_over_is_none(self, steps: list[Step]) -> None:
+        assert series_of(steps, T0_S) is None
+
+    def test_the_unit_of_a_price_counts(self) -> None:
+        one = event(interval(0, 300, kind="PRICE"), payloadDescriptors=[{"payloadType": "PRICE", "units": "MWH"}])
+        assert understood(one, READING, T0_S).prices[0].value == pytest.approx(0.3)
+        wrong = event(interval(0, 300, kind="PRICE"), payloadDescriptors=[{"payloadType": "PRICE", "units": "KW"}])
+        with pytest.raises(SourceError, match="PRICE per KW"):
+            understood(wrong, READING, T0_S)
+
+
+class TestContracts:
+    """What holds when the line is lost (User Guide 8.10.1)."""
+
+    def steps(self, *said: tuple[str, float, float, float], now_h: float = 0.0) -> list[tuple[float, Any, float]]:
+        """Hours and kilowatts, from type, start, length and kilowatts of single events."""
+        events = [
+            event(interval(0, kw, kind=kind), intervalPeriod={"start": at(start), "duration": f"PT{length:g}H"})
+            for kind, start, length, kw in said
+        ]
+        contracts = [c for one in events for c in understood(one, READING, T0_S).contracts]
+        found = failsafe_steps(contracts, T0_S + now_h * HOUR_S)
+        return [((s.start_s - T0_S) / HOUR_S, s.end_s and (s.end_s - T0_S) / HOUR_S, s.power_w / 1e3) for s in found]
+
+    SUBSCRIBED = ("IMPORT_CAPACITY_SUBSCRIPTION", 0, 10, 7)
+    RESERVED = ("IMPORT_CAPACITY_RESERVATION", 2, 3, 4)
+
+    def test_a_reservation_comes_on_top_of_the_subscription_in_its_time(self) -> None:
+        assert self.steps(self.SUBSCRIBED, self.RESERVED) == [(0.0, 2.0, 7.0), (2.0, 5.0, 11.0), (5.0, 10.0, 7.0)]
+
+    def test_of_several_the_strictest_counts(self) -> None:
+        other = ("IMPORT_CAPACITY_SUBSCRIPTION", 4, 10, 6)
+        found = self.steps(self.SUBSCRIBED, other, self.RESERVED, ("IMPORT_CAPACITY_RESERVATION", 2, 1, 1))
+        assert found == [(0.0, 2.0, 7.0), (2.0, 3.0, 8.0), (3.0, 4.0, 11.0), (4.0, 5.0, 10.0), (5.0, 14.0, 6.0)]
+
+    def test_a_reservation_alone_says_nothing_and_what_is_over_is_gone(self) -> None:
+        assert self.steps(self.RESERVED) == []
+        assert self.steps(self.SUBSCRIBED, now_h=11.0) == []
+
+    def test_of_export_stand_apart(self) -> None:
+        assert self.steps(("EXPORT_CAPACITY_SUBSCRIPTION", 0, 1, 3)) == [(0.0, 1.0, 3.0)]
+        assert len(self.steps(self.SUBSCRIBED, ("EXPORT_CAPACITY_SUBSCRIPTION", 0, 10, 3))) == 2
+
+
+class TestWanted:
+    """Reports of usage that events ask for."""
+
+    def ends(self, frequency: int, told_h: float, now_h: float, duration: str = "PT1H") -> list[float]:
+        one = event(
+            interval(0, 5), interval(1, 5), interval(2, 5),
+            intervalPeriod={"start": at(), "duration": duration},
+            reportDescriptors=[{"payloadType": "USAGE", "units": "KWH", "frequency": frequency}],
+        )  # fmt: skip
+        (wanted,) = understood(one, READING, T0_S).wanted
+        spans = due(wanted, T0_S + told_h * HOUR_S, T0_S + now_h * HOUR_S)
+        return [(span.end_s - T0_S) / HOUR_S for span in spans]
+
+    def test_one_for_each_interval_that_has_ended(self) -> None:
+        assert self.ends(1, 0.0, 0.9) == []
+        assert self.ends(1, 0.0, 2.5) == [1.0]
+        assert self.ends(1, 1.0, 2.5) == [2.0]
+        assert self.ends(1, 2.0, 2.5) == []
+
+    def test_for_so_many_intervals_together_and_the_rest_at_the_end(self) -> None:
+        assert self.ends(2, 0.0, 1.5) == []
+        assert self.ends(2, 0.0, 2.0) == [1.0, 2.0]
+        assert self.ends(2, 2.0, 3.0) == [3.0]
+
+    def test_for_all_of_them_at_the_end(self) -> None:
+        assert self.ends(-1, 0.0, 2.9) == []
+        assert self.ends(-1, 0.0, 3.0) == [1.0, 2.0, 3.0]
+
+    def test_of_one_that_never_ends_for_each_quarter_of_an_hour(self) -> None:
+        assert self.ends(-1, 0.0, 0.2, duration="P9999Y") == []
+        assert self.ends(-1, 0.0, 0.3, duration="P9999Y") == [0.25]
+        assert self.ends(2, 0.25, 0.6, duration="P9999Y") == []
+        assert self.ends(2, 0.25, 0.8, duration="P9999Y") == [0.5, 0.75]
+
+    @pytest.mark.parametrize("more", [{"payloadType": "X"}, {"historical": False}, {"units": "THERM"}])
+    def test_what_we_cannot_tell_is_left_alone(self, more: dict[str, Any]) -> None:
+        one = event(interval(0, 5), reportDescriptors=[{"payloadType": "USAGE", "units": "KWH", **more}])
+        assert understood(one, READING, T0_S).wanted == ()
+
+
+class TestUsage:
+    def test_is_the_power_times_the_time(self) -> None:
+        usage = Usage()
+        for n in range(61):
+            usage.measured(6000.0 if n < 30 else 12_000.0, T0_S + 60.0 * n)
+        assert usage.energy_wh(T0_S, T0_S + HOUR_S) == pytest.approx(9000.0)
+        assert usage.energy_wh(T0_S + 1785.0, T0_S + 1815.0) == pytest.approx(75.0)
+
+    def test_is_unknown_unless_all_of_it_was_measured(self) -> None:
+        usage = Usage()
+        assert usage.energy_wh(T0_S, T0_S + 60.0) is None
+        usage.measured(6000.0, T0_S + 10.0)
+        usage.measured(6000.0, T0_S + 70.0)
+        assert usage.energy_wh(T0_S, T0_S + 60.0) is None
+        assert usage.energy_wh(T0_S + 10.0, T0_S + 400.0) is None
+        usage.measured(6000.0, T0_S + 400.0)
+        assert usage.energy_wh(T0_S + 10.0, T0_S + 70.0) is None, "what comes after a gap is another story"
 
 
 def vars_of(reading: Reading) -> dict[str, Any]:
@@ -224,6 +367,14 @@ class TestGac:
         one = event(interval(0, 5), interval(1, 6), **self.GOOD)
         assert [limit.power_w for limit in understood(one, self.GAC, T0_S).limits] == [5000.0, 6000.0]
 
+    @pytest.mark.parametrize("name", ["safe mode", "SAFE_MODE", "Safe-Mode"])
+    def test_the_safe_mode_event_is_for_when_the_line_is_lost(self, name: str) -> None:
+        found = understood(event(interval(0, 5), eventName=name, **self.GOOD), self.GAC, T0_S)
+        assert (found.limits, found.is_safe_mode) == ((), True)
+        assert [step.power_w for step in failsafe_steps(found.contracts, T0_S)] == [5000.0]
+        other = understood(event(interval(0, 5), eventName=name, **self.GOOD), READING, T0_S)
+        assert len(other.limits) == 1, "outside the profile it is a name like any other"
+
     @pytest.mark.parametrize(
         ("intervals", "more", "rule"),
         [
@@ -231,6 +382,7 @@ class TestGac:
             ([interval(0, 5)], {"payloadDescriptors": [{"payloadType": LIMIT, "units": "W"}]}, "one descriptor"),
             ([interval(0, 5)], {"priority": 0}, "priority"),
             ([interval(0, 5, 6)], {}, "one value"),
+            ([interval(0, 5, kind="SIMPLE")], {}, "IMPORT_CAPACITY_LIMIT"),
             ([interval(1, 5), interval(1, 6)], {}, "strictly increase"),
             ([interval(0, 5, start=at())], {}, "on the event or on every interval"),
             ([interval(0, 5, start=at()), interval(1, 5)], {"intervalPeriod": None}, "on the event or on every"),

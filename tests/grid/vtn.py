@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 from smartcharge.clock import now_s
 from smartcharge.grid.http import _Server as QuietServer
+from smartcharge.mqtt.broker import embedded_broker
 
 
 @dataclass(kw_only=True)
@@ -42,6 +43,14 @@ class Vtn:
     subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
     takes_subscriptions: bool = True
     port: int = 0
+    has_broker: bool = False
+    """Whether it notifies over MQTT."""
+    topics: dict[str, str] = field(default_factory=lambda: {"ALL": "oadr/events/+"})
+    broker_method: str = "ANONYMOUS"
+    broker_scheme: str | None = None
+    """What it says of its broker, if not where it is."""
+    broker_port: int = 0
+    _broker: AsyncExitStack = field(default_factory=AsyncExitStack)
     _tokens: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -74,6 +83,23 @@ class Vtn:
         }[request.url.path.rpartition("/")[2]]
         skip, limit = int(request.query_params["skip"]), int(request.query_params["limit"])
         return JSONResponse(entries[skip : skip + limit] if self.knows_pages else entries)
+
+    async def restart_broker(self) -> None:
+        """Start its MQTT broker, on another port than before."""
+        await self._broker.aclose()
+        self.broker_port = await self._broker.enter_async_context(embedded_broker())
+
+    async def notifiers(self, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        uri = self.broker_scheme or f"mqtt://127.0.0.1:{self.broker_port}"
+        binding = {"URIS": [uri], "serialization": "JSON", "authentication": {"method": self.broker_method}}
+        return JSONResponse({"WEBHOOK": True} | ({"MQTT": binding} if self.has_broker else {}))
+
+    async def mqtt_topics(self, request: Request) -> Response:
+        if (wrong := await self._wrong(request)) is not None:
+            return wrong
+        return JSONResponse({"topics": self.topics})
 
     async def report(self, request: Request) -> Response:
         if (wrong := await self._wrong(request)) is not None:
@@ -126,6 +152,8 @@ class Vtn:
             app.add_api_route("/vtn/auth/token", self.token, methods=["POST"])
         for path in ("programs", "events", "subscriptions"):
             app.add_api_route(f"/vtn/{path}", self.list, methods=["GET"])
+        app.add_api_route("/vtn/notifiers", self.notifiers, methods=["GET"])
+        app.add_api_route("/vtn/notifiers/mqtt/topics/events", self.mqtt_topics, methods=["GET"])
         app.add_api_route("/vtn/subscriptions", self.subscribe, methods=["POST"])
         app.add_api_route("/vtn/subscriptions/{name}", self.unsubscribe, methods=["DELETE"])
         app.add_api_route("/vtn/reports", self.report, methods=["POST"])
@@ -149,9 +177,12 @@ async def serving(vtn: Vtn) -> AsyncIterator[Vtn]:
             vtn.app(), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
         )
         task = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
+        if vtn.has_broker:
+            await vtn.restart_broker()
         try:
             yield vtn
         finally:
+            await vtn._broker.aclose()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

@@ -12,6 +12,7 @@ import httpx
 
 from smartcharge.clock import now_s
 from smartcharge.errors import SourceError
+from smartcharge.grid.openadr.hints import Broker, broker_of
 from smartcharge.grid.openadr.settings import OpenAdrSettings
 
 PAGE = 50
@@ -82,6 +83,13 @@ class OpenAdrClient:
         if program_id is not None:
             body["programID"] = program_id
         await self._ask("POST", "/subscriptions", {"json": body})
+
+    async def broker(self, program_id: str | None) -> Broker:
+        """Return the MQTT broker on which the server notifies of changes of events (3.1.0)."""
+        events = "/events" if program_id is None else f"/programs/{program_id}/events"
+        notifiers = await self._ask("GET", "/notifiers", {})
+        topics = await self._ask("GET", f"/notifiers/mqtt/topics{events}", {})
+        return broker_of(_json(notifiers), _json(topics), await self._bearer())
 
     def _targets(self) -> dict[str, Any]:
         targets = list(self._settings.targets)

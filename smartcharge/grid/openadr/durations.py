@@ -6,6 +6,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -46,6 +47,7 @@ FOREVER: Final = Duration(months=inf)
 """P9999Y, and whatever is as long (OpenADR 3.1.0)."""
 
 
+@lru_cache(maxsize=1000)
 def duration_of(text: str) -> Duration:
     """Return a duration written as ISO 8601 has it; raises ValueError for anything else, negative ones too."""
     found = _WRITTEN.fullmatch(text.strip())

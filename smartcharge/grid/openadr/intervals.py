@@ -32,28 +32,39 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class Span:
+    """One interval of an event from a time to another [s since 1970]."""
+
     interval: Interval
     start_s: float
     end_s: float
-    randomize_s: float
+    randomize_s: float = 0.0
+    """By how much its start may be off, either way [s]."""
 
 
 def windows(
     event: Event, now_s: float, *, seen_s: float | None = None, seed: str = "", is_zero_endless: bool = False
 ) -> tuple[Window, ...]:
-    """Return the windows of an event around now, in the order of its intervals.
+    """Return the windows of an event around now, in the order of its intervals; see `spans`."""
+    near = spans(event, now_s, seen_s=seen_s, seed=seed, is_zero_endless=is_zero_endless)
+    return tuple(window for span in near for window in divided(span))
+
+
+def spans(
+    event: Event, now_s: float, *, seen_s: float | None = None, seed: str = "", is_zero_endless: bool = False
+) -> Iterator[Span]:
+    """Yield when the intervals of an event are around now, in their order.
 
     ``seen_s`` is when the event was seen first, if not now.  ``seed`` tells sites apart in what is random.
     ``is_zero_endless`` reads PT0S as 3.0.1 has it; in 3.1.0 it is no time at all, which cancels.
     """
     came_s = event.came_s(now_s if seen_s is None else seen_s)
-    spans = _repeated(tuple(_spans(event, came_s, is_zero_endless=is_zero_endless)), event, now_s)
-    near = (span for span in spans if span.end_s > max(span.start_s, now_s - BACK_S) and span.start_s < now_s + AHEAD_S)
-    return tuple(window for span in near for window in _divided(_shifted(span, event.id, seed)))
+    for span in _repeated(tuple(_spans(event, came_s, is_zero_endless=is_zero_endless)), event, now_s):
+        if span.end_s > max(span.start_s, now_s - BACK_S) and span.start_s < now_s + AHEAD_S:
+            yield _shifted(span, event.id, seed)
 
 
-def _spans(event: Event, came_s: float, *, is_zero_endless: bool) -> Iterator[_Span]:
+def _spans(event: Event, came_s: float, *, is_zero_endless: bool) -> Iterator[Span]:
     """Yield when each interval is, if the list were run through once."""
     shared = event.interval_period or Period()
     next_s = _start_s(shared.start, came_s)
@@ -65,7 +76,7 @@ def _spans(event: Event, came_s: float, *, is_zero_endless: bool) -> Iterator[_S
             duration = FOREVER
         randomize = own.randomize_start or shared.randomize_start
         end_s = _after(duration, start_s)
-        yield _Span(
+        yield Span(
             interval=interval,
             start_s=start_s,
             end_s=end_s,
@@ -82,7 +93,7 @@ def _after(duration: Duration, start_s: float) -> float:
     return inf if duration.months == inf else duration.after(start_s)
 
 
-def _repeated(spans: Sequence[_Span], event: Event, now_s: float) -> Iterator[_Span]:
+def _repeated(spans: Sequence[Span], event: Event, now_s: float) -> Iterator[Span]:
     """Yield the spans as often as the event's own duration asks for, the last one cut (3.1.0)."""
     if event.duration is None or not spans:
         yield from spans
@@ -101,11 +112,11 @@ def _repeated(spans: Sequence[_Span], event: Event, now_s: float) -> Iterator[_S
         yield from _cut(tuple(moved), until_s)
 
 
-def _cut(spans: Sequence[_Span], until_s: float) -> Iterator[_Span]:
+def _cut(spans: Sequence[Span], until_s: float) -> Iterator[Span]:
     return (replace(span, end_s=min(span.end_s, until_s)) for span in spans if span.start_s < until_s)
 
 
-def _shifted(span: _Span, event_id: str, seed: str) -> _Span:
+def _shifted(span: Span, event_id: str, seed: str) -> Span:
     """Return a span moved at random; only so that it holds longer, since a reduction is never delayed."""
     if span.randomize_s <= 0.0:
         return span
@@ -114,7 +125,7 @@ def _shifted(span: _Span, event_id: str, seed: str) -> _Span:
     return replace(span, start_s=span.start_s + min(offset_s, 0.0), end_s=span.end_s + max(offset_s, 0.0))
 
 
-def _divided(span: _Span) -> Iterator[Window]:
+def divided(span: Span) -> Iterator[Window]:
     """Yield the windows of one interval: one for each of several values, if it has an end to divide."""
     for payload in span.interval.payloads:
         count = len(payload.values)

@@ -79,17 +79,30 @@ class Descriptor(Message):
     units: str | None = None
 
 
+class ReportDescriptor(Message):
+    """What is to be reported on an event."""
+
+    payload_type: str
+    units: str | None = None
+    frequency: int = -1
+    """Intervals from one report to the next; -1 reports when the last one has ended."""
+    historical: bool = True
+    """Whether it asks for what was, and not for a forecast."""
+
+
 class Event(Message):
     """An event of a program."""
 
     id: str
     program_id: str = Field(alias="programID")
+    event_name: str | None = None
     created_date_time: Start = None
     modification_date_time: Start = None
     duration: Span = None
     priority: Annotated[int, Field(ge=0)] | None = None
     targets: list[Any] | None = None
     payload_descriptors: list[Descriptor] | None = None
+    report_descriptors: list[ReportDescriptor] | None = None
     interval_period: Period | None = None
     intervals: list[Interval]
 

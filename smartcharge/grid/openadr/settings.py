@@ -32,5 +32,7 @@ class OpenAdrSettings:
     simple_w: tuple[float, ...] = ()
     """Limit [W] at the levels of SIMPLE from 0 on."""
     ven_name: str = "smartcharge"
+    mqtt_hints: bool = False
+    """Whether to listen for notifications on the server's MQTT broker (3.1.0)."""
     our_url: str | None = None
     """The base URL of our own HTTP server as the server sees it, for notifications; None only polls."""
