@@ -23,6 +23,7 @@ from smartcharge.cli.run import run
 from smartcharge.cli.secret import secret
 from smartcharge.cli.simulate import simulate
 from smartcharge.cli.work import work
+from smartcharge.cli.work_ahead import ahead
 from smartcharge.config import site_schema
 from smartcharge.errors import SmartChargeError
 
@@ -71,6 +72,7 @@ app.command()(replay)
 app.command()(limits)
 app.command()(availability)
 app.command()(network)
+work.add_typer(ahead)
 app.add_typer(work, name="work")
 app.add_typer(compatibility, name="compatibility")
 app.add_typer(firmware, name="firmware")

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from math import inf
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -16,22 +15,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from smartcharge.cli.availability import write_csv
-from smartcharge.cli.console import REFUSED, answers, stored, writable
+from smartcharge.cli.console import answers, stored, writable
 from smartcharge.clock import now_s
 from smartcharge.config import load
-from smartcharge.events import SelfTested
 from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.desk import Draft
-from smartcharge.maintenance.plans import Special, Standing, happened, read_plans, standings
 from smartcharge.maintenance.ports import Place
-from smartcharge.maintenance.trials import newest
 from smartcharge.maintenance.work_orders import (
     Assigned,
     Line,
     Noted,
-    Raised,
     Reopened,
     Status,
     StatusSet,
@@ -56,7 +51,9 @@ Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the wor
 Author = Annotated[str, typer.Option("--by", help="Who says so.")]
 
 
-def _stored(journal: str, act: Callable[[Store], Awaitable[T]]) -> T:
+def stored_in(journal: str, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Return what comes of acting on the store of a journal; raises what that raises."""
+
     async def opened() -> T:
         async with open_store(stored(journal)) as store:
             return await act(store)
@@ -68,7 +65,7 @@ def _known(journal: str) -> list[WorkOrder]:
     async def read(store: Store) -> list[Line]:
         return await foreman.read(store.logbook)
 
-    return list(orders(_stored(journal, read)).values())
+    return list(orders(stored_in(journal, read)).values())
 
 
 def _write(journal: str, decide: Callable[[Sequence[Line], float], Line]) -> None:
@@ -78,7 +75,7 @@ def _write(journal: str, decide: Callable[[Sequence[Line], float], Line]) -> Non
         at_s = now_s()
         return await foreman.write(store.logbook, lambda lines: [decide(lines, at_s)])
 
-    (line,) = _stored(journal, write)
+    (line,) = stored_in(journal, write)
     (order,) = [order for order in _known(journal) if order.number == line.order]
     typer.echo(f"work order {order.number}: {order.status.value}: {order.raised.title}")
 
@@ -119,7 +116,7 @@ async def _now() -> float:
 def cells(order: WorkOrder, zone: ZoneInfo) -> dict[str, Any]:
     """Return a work order as one row: the fields of maintenance systems, times by the site's clock."""
     row = {name: value for name, value in said(order).items() if name != "audit"}
-    for name in ("raised_s", "due_s", "completed_s"):
+    for name in ("raised_s", "due_s", "repaired_s", "planned_since_s", "planned_until_s", "completed_s"):
         at_s = row.pop(name)
         row[name.removesuffix("_s")] = None if at_s is None else local(at_s, zone)
     return {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in row.items()}
@@ -246,7 +243,7 @@ def _say(journal: str, word: WorkWord) -> None:
     async def take(store: Store) -> None:
         await Clerk(store.chronicle, store.logbook, store.journal).take(word)
 
-    _stored(journal, take)
+    stored_in(journal, take)
 
 
 @work.command()
@@ -277,76 +274,4 @@ def faults(journal: Journal, site: SiteFile) -> None:
     async def answer(store: Store) -> list[Line]:
         return await foreman.answer_faults(place, store.chronicle, store.logbook, now_s())
 
-    typer.echo(f"{len(_stored(journal, answer))} lines written")
-
-
-Plans = Annotated[Path, typer.Argument(metavar="PLANS", help="Plan file (TOML), see docs/maintenance/plans.toml.")]
-
-
-@work.command("plans")
-def show_plans(journal: Journal, site: SiteFile, plans: Plans) -> None:
-    """Show where each plan stands at each station, and how many were done in time; raise what is due.
-
-    Example: `smartcharge work plans smartcharge.db sites/depot.toml plans.toml`
-    """
-    place = Place.of(load(site).site)
-    wanted, zone = read_plans(plans, place), ZoneInfo(place.timezone)
-
-    async def answer(store: Store) -> tuple[list[Standing], float]:
-        at_s = now_s()
-        await foreman.answer_plans(wanted, place, store.chronicle, store.logbook, at_s)
-        lines = await foreman.read(store.logbook)
-        return list(standings(wanted, place, await store.chronicle.facts(), lines)), at_s
-
-    found, at_s = _stored(journal, answer)
-    table = Table("plan", "station", "since", "kWh since", "plugs since", "due", "order", "done", "in time")
-    for one in found:
-        due_s = one.due_s if one.order is None else one.order.raised.due_s
-        due = "" if due_s == inf else local(due_s, zone)
-        table.add_row(
-            escape(one.plan.id), escape(one.station), local(one.since_s, zone), f"{one.used_wh / 1000.0:.0f}",
-            str(one.cycles), f"[red]{due}[/]" if one.is_overdue(at_s) else due,
-            "" if one.order is None else str(one.order.number), str(one.done), str(one.in_time),
-        )  # fmt: skip
-    answers().print(table)
-    overdue, done = sum(one.is_overdue(at_s) for one in found), sum(one.done for one in found)
-    compliance = f"{100.0 * sum(one.in_time for one in found) / done:.1f} % done in time" if done else "none done yet"
-    typer.echo(f"{overdue} overdue; {compliance}")
-
-
-@work.command()
-def tests(journal: Journal, site: SiteFile) -> None:
-    """Show the last self-test of each kind at each station and EVSE; exit code 1 if one failed."""
-    zone = ZoneInfo(load(site).site.timezone)
-
-    async def read(store: Store) -> list[SelfTested]:
-        return list(newest(await store.chronicle.facts()).values())
-
-    found = _stored(journal, read)
-    table = Table("of", "test", "when", "result", "what was seen")
-    for one in sorted(found, key=lambda one: (one.subject, one.test.value)):
-        result = "passed" if one.passed else "[red]failed[/]"
-        table.add_row(escape(one.subject), one.test.value, local(one.at_s, zone), result, escape(one.detail))
-    answers().print(table)
-    if not all(one.passed for one in found):
-        raise typer.Exit(REFUSED)
-
-
-@work.command()
-def event(
-    journal: Journal,
-    site: SiteFile,
-    plans: Plans,
-    name: Annotated[str, typer.Argument(metavar="EVENT", help="As a plan has it under `after`, e.g. lightning.")],
-    *,
-    by: Author,
-) -> None:
-    """Report a special event: every plan that has it is due at its stations."""
-    place = Place.of(load(site).site)
-    wanted = read_plans(plans, place)
-
-    async def write(store: Store) -> list[Raised]:
-        special = Special(name=name, author=by, at_s=now_s())
-        return await foreman.write(store.logbook, lambda lines: happened(wanted, place, lines, special))
-
-    typer.echo(f"{len(_stored(journal, write))} work orders raised")
+    typer.echo(f"{len(stored_in(journal, answer))} lines written")

@@ -30,6 +30,7 @@ from smartcharge.maintenance.work_orders import (
     Completed,
     Line,
     Noted,
+    Placed,
     Raised,
     Recurred,
     Reopened,
@@ -142,7 +143,7 @@ def _is_past(order: WorkOrder, call: Call) -> bool:
     return done is not None and call.fact > order.last_fault and call.at_s - done.at_s > REOPEN_S
 
 
-def checked(lines: Sequence[Line], line: Assigned | StatusSet | Reopened | Noted) -> Line:
+def checked(lines: Sequence[Line], line: Assigned | StatusSet | Reopened | Noted | Placed) -> Line:
     """Return a line as it may be added; raises MaintenanceError where the work order does not allow it."""
     order = _known(lines, line.order)
     match line:
@@ -152,7 +153,7 @@ def checked(lines: Sequence[Line], line: Assigned | StatusSet | Reopened | Noted
             raise MaintenanceError(f"work order {line.order} is not complete")
         case StatusSet(status=Status.COMPLETE):
             raise MaintenanceError(f"work order {line.order}: completing it takes a signature and evidence")
-        case Assigned() | StatusSet() if not order.is_open:
+        case Assigned() | StatusSet() | Placed() if not order.is_open:
             raise MaintenanceError(f"work order {line.order} is complete: open it again first")
         case _:
             return line

@@ -117,6 +117,16 @@ class Noted(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Placed(Entry):
+    """When it is to be done, and what that costs drivers."""
+
+    since_s: float
+    until_s: float
+    risk_wh: float
+    """Energy at risk [Wh]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired(Entry):
     """A technician says that the fault is mended and a car may try it: what latched goes on probation by this alone."""
 
@@ -136,7 +146,7 @@ class Completed(Entry):
     """The points of the checklist that were done."""
 
 
-Line: TypeAlias = Raised | Recurred | Reopened | Assigned | StatusSet | Noted | Repaired | Completed
+Line: TypeAlias = Raised | Recurred | Reopened | Assigned | StatusSet | Noted | Placed | Repaired | Completed
 LINES: Final[Codec[Line]] = Codec(Line, "a line of the logbook")
 
 
@@ -171,6 +181,11 @@ class WorkOrder:
         """Return what the technician said last; None if nothing, or if the fault came again since."""
         told = [line for line in self.lines if isinstance(line, Raised | Recurred | Reopened | Repaired)]
         return told[-1] if isinstance(told[-1], Repaired) else None
+
+    @property
+    def placed(self) -> Placed | None:
+        """Return when it is to be done, as it was said last."""
+        return next((line for line in reversed(self.lines) if isinstance(line, Placed)), None)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -218,7 +233,7 @@ def after(order: WorkOrder | None, line: Line) -> WorkOrder:
     assert order is not None
     order = replace(order, lines=(*order.lines, line))
     match line:
-        case Recurred() | Noted() | Repaired():
+        case Recurred() | Noted() | Placed() | Repaired():
             return order
         case Reopened():
             return replace(order, status=Status.OPEN, completed=None)
@@ -252,6 +267,9 @@ def said(order: WorkOrder) -> dict[str, Any]:
         "parent_request": raised.request,
         "parent_plan": raised.plan,
         "recurrences": order.recurrences,
+        "planned_since_s": None if order.placed is None else order.placed.since_s,
+        "planned_until_s": None if order.placed is None else order.placed.until_s,
+        "risk_wh": None if order.placed is None else order.placed.risk_wh,
         "checklist": list(raised.checklist),
         "parts": list(order.parts),
         "repaired_s": None if order.repaired is None else order.repaired.at_s,

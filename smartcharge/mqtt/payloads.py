@@ -153,6 +153,9 @@ class WorkOrderSaid(Payload):
     recurrences: int
     parts: list[str]
     repaired_s: float | None
+    planned_since_s: float | None = Field(description="When it is to be done, if somebody said.")
+    planned_until_s: float | None
+    risk_wh: float | None = Field(description="Energy that drivers may miss because of it [Wh].")
     checklist: list[str]
     completed_s: float | None
     completed_by: str | None

@@ -14,11 +14,13 @@ from smartcharge.events import (
     Event,
     FaultCleared,
     FaultRaised,
+    Plugged,
     SelfTest,
     SelfTested,
     StationOnline,
     TransactionEnded,
     TransactionStarted,
+    Unplugged,
 )
 from smartcharge.faults import Cause as FaultCause
 from smartcharge.faults import Priority
@@ -26,7 +28,7 @@ from smartcharge.maintenance.ports import Place
 from smartcharge.model import EvseId, StationId
 from smartcharge.store import open_store
 from tests.cli.command_line import Typed
-from tests.maintenance.month import BASE, CHARGES, OUTAGES, needed
+from tests.maintenance.month import BASE, CHARGES, OUTAGES, at, needed
 
 S1 = EvseId("s-1")
 
@@ -202,3 +204,41 @@ class TestSelfTests:
         assert (failed.code, "told 6.7 A" in failed.out) == (1, True)
         happens(journal, [tested(2000.0, passed=True)])
         assert typed("work", "tests", journal, site_file).code == 0
+
+
+class TestWindows:
+    NOW_S = at(11)
+
+    def test_are_shown_and_written_into_the_work_orders(
+        self, typed: Typed, site_file: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("cli.work", "cli.work_ahead"):
+            monkeypatch.setattr(f"smartcharge.{module}.now_s", lambda: self.NOW_S)
+        begun = [self.NOW_S - day * 86400.0 + 8 * 3600.0 for day in range(15, 0, -1)]
+        happens(journal, [event for at_s in begun for event in self.charged(at_s)])
+        typed("work", "raise", journal, site_file, "--title", "clean", "--asset", "s-1", "--by", "kim")
+        out = journal.with_suffix(".csv")
+        asked = ("work", "windows", journal, site_file, "--from", "07:00", "--until", "17:00", "--csv", out)
+        said = typed(*asked, "--write", "--by", "kim")
+        assert said.code == 0, said.err
+        (row,) = csv.DictReader(out.read_text().splitlines())
+        assert (row["order"], row["asset"], row["risk_kwh"], row["load_kw"]) == ("1", "s-1", "0.0", "0.0")
+        shown = json.loads(typed("work", "show", journal, 1).out)
+        assert shown["planned_until_s"] - shown["planned_since_s"] == 3600.0
+        assert shown["planned_since_s"] > self.NOW_S
+
+    def charged(self, at_s: float) -> list[Event]:
+        name = str(at_s)
+        return [
+            Plugged(at_s=at_s, evse=S1),
+            TransactionStarted(at_s=at_s, evse=S1, transaction_id=name, meter_wh=0.0),
+            TransactionEnded(at_s=at_s + 7200.0, evse=S1, transaction_id=name, meter_wh=9000.0, reason="Local"),
+            Unplugged(at_s=at_s + 7200.0, evse=S1),
+        ]
+
+    def test_too_little_is_known(self, typed: Typed, site_file: Path, journal: Path) -> None:
+        happens(journal, [])
+        typed("work", "raise", journal, site_file, "--title", "clean", "--asset", "s-1", "--by", "kim")
+        said = typed("work", "windows", journal, site_file)
+        assert said.code == 2
+        assert "facts of a week at least" in said.err
