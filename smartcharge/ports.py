@@ -74,6 +74,15 @@ class Outbox(Protocol):
     async def ours(self, station: StationId, theirs: int) -> int | None:
         """Return what we call a transaction of the back-end's; None if we do not know it."""
 
+    async def keep(self, owner: str, name: str, body: str) -> None:
+        """Write down what a back-end said, in place of what it said before under the same name."""
+
+    async def drop(self, owner: str, name: str) -> None:
+        """Forget what a back-end said under a name."""
+
+    async def kept(self, owner: str) -> dict[str, str]:
+        """Return what back-ends said and what was not dropped, by name: a station's, or of no station in particular."""
+
 
 @runtime_checkable
 class Orderly(Protocol):

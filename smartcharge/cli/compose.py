@@ -71,7 +71,7 @@ def _csms(settings: Settings, store: Store) -> Csms:
     ocpp = settings.ocpp
     options = Options(
         ssl=ocpp.tls_context(), security_profile=ocpp.security_profile, holds_unknown=ocpp.unknown == "hold",
-        backends=ocpp.backends, outbox=store.outbox,
+        backends=ocpp.backends, outbox=store.outbox, tokens=ocpp.token_policy,
     )  # fmt: skip
     return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 

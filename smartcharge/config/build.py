@@ -32,7 +32,9 @@ from smartcharge.config.secrets import (
     webhook_token,
 )
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
+from smartcharge.config.tokens import read_tokens
 from smartcharge.config.vendors import vendor_codes
+from smartcharge.csms.authority import TokenPolicy
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.csms.upstream import Backend
 from smartcharge.grid.openadr.settings import OpenAdrSettings
@@ -208,9 +210,13 @@ def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
 
 def _ocpp(file: SiteFile, folder: Path) -> OcppSettings:
     keys = file.ocpp
-    apart = {"tls_cert", "tls_key", "tls_client_ca", "upstream", "upstream_password_file"}
+    plain = {"host", "port", "security_profile", "unknown"}
+    tokens = () if keys.tokens is None else read_tokens(folder / keys.tokens)
     return OcppSettings(
-        **keys.model_dump(exclude=apart),
+        **keys.model_dump(include=plain),
+        token_policy=TokenPolicy(
+            tokens=tokens, unknown=keys.unknown_tokens, away=keys.away_tokens, sends_list=keys.send_tokens
+        ),
         backends=dict(_backends(file, folder)),
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),

@@ -19,6 +19,7 @@ from smartcharge.config.secrets import (
     station_secret,
     upstream_password,
 )
+from smartcharge.config.tokens import read_tokens
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.errors import ConfigError
 
@@ -48,6 +49,10 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
         yield from _readable(f"faults.vendors[{i}]", partial(vendor_codes, [name], folder))
     yield from _upstreams(draft)
     if draft.ocpp is not None:
+        if draft.ocpp.tokens is not None:
+            yield from _readable("ocpp.tokens", partial(read_tokens, folder / draft.ocpp.tokens))
+        elif draft.ocpp.send_tokens:
+            yield Fault("ocpp.send_tokens", "has no list to send: state tokens")
         yield from _security(draft.ocpp, draft, folder)
 
 

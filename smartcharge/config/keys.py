@@ -268,6 +268,15 @@ connected to it too, through this controller."""
     """File with the password that a station has there, relative to the site file; `{id}` in it is the station's id."""
     tls_client_ca: str | None = None
     """PEM file of the authority that signs the stations' certificates (profile 3); each names its station's id."""
+    tokens: str | None = None
+    """File of the site's own list of who may charge, relative to the site file; see `docs/ocpp.md`."""
+    unknown_tokens: Literal["accept", "refuse"] = _OCPP.token_policy.unknown
+    """Who is on no list, where there is no back-end."""
+    away_tokens: Literal["accept", "known", "refuse"] = _OCPP.token_policy.away
+    """While the back-end is away: whoever it did not refuse before, those in `tokens` or accepted by it before, or \
+those in `tokens` alone."""
+    send_tokens: bool = _OCPP.token_policy.sends_list
+    """Whether stations are given the list in `tokens`, for when this controller is away."""
 
 
 class FaultsKeys(Keys):

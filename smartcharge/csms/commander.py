@@ -25,14 +25,19 @@ from smartcharge.csms.rpc import clip
 from smartcharge.csms.waking import Waking
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import Accepted, Commanded, Event, ProfileKind, Rejected, Unanswered
+from smartcharge.orders import GetLocalListVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from smartcharge.csms.caller import Caller
     from smartcharge.csms.dialect import Dialect, Memory
+    from smartcharge.csms.schemas import Payload
     from smartcharge.model import Evse, EvseId
     from smartcharge.ports import Emit
+
+NO_LIST = -1
+"""Version of the local list of a station that keeps none (1.6 5.10)."""
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +161,20 @@ class Commander:
             name = self._memory.station.id
             logger.warning("%s: no to %s: %s", name, type(request).__name__, clip(str(error), 200))
         else:
-            if isinstance(request, ReadSettings):
+            await self._told_back(request, answer)
+
+    async def _told_back(self, request: Request, answer: Payload) -> None:
+        """Go on with what a station answered."""
+        match request:
+            case ReadSettings():
                 self._memory.learnt = self._dialect.learnt(answer, now_s())
                 await self._emit(self._delivery.learnt(now_s()))
+            case GetLocalListVersion():
+                has = answer.get("listVersion", answer.get("versionNumber"))
+                if has not in (self._memory.authority.version, NO_LIST):
+                    self.ask_later(self._memory.local_list(max_token=self._dialect.max_token))
+            case _:
+                pass
 
     async def _install(self, request: SetProfile) -> None:
         """Make the station follow a limit, and tell what was learnt of it on the way; raises as `Caller.ask`."""

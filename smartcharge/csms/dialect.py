@@ -7,7 +7,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from smartcharge.csms.authority import Authority, Verdict
 from smartcharge.csms.metering import Meters, finite
+from smartcharge.csms.requests import WriteSetting
 from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import parse_time_s
 from smartcharge.csms.strategy import Forms
@@ -24,6 +26,7 @@ from smartcharge.events import (
     StationLearnt,
 )
 from smartcharge.model import Evse, EvseId, Station, Timing
+from smartcharge.orders import GetLocalListVersion, SendLocalList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +43,8 @@ _REMEMBERED_TRANSACTIONS = 256
 UNNAMED = "-1"
 """What some stations call a transaction whose number the server never told them."""
 _LOG_STATUS_16 = {"UploadFailed": "UploadFailure"}
+LIST_CHUNK = 50
+"""So many entries of a local list are sent in one message at most."""
 DRAWS_A = 1.0
 """Below this [A] a phase carries a meter's noise."""
 LIVE_S = 120.0
@@ -97,6 +102,12 @@ class Memory:
     forms: Forms = field(default_factory=Forms)
     make: Make | None = None
     """Vendor, model and firmware by its last boot; None before."""
+    authority: Authority = field(default_factory=Authority)
+    """Who may charge, shared by all stations."""
+    has_backend: bool = False
+    """Whether an operator's back-end decides while it is there."""
+    list_chunk: int | None = None
+    """So many entries of a local list it takes in one message; None while it did not say."""
     phases: dict[EvseId, int] = field(default_factory=dict)
     """Phases that the car of a transaction was measured to use; missing while unknown."""
 
@@ -105,6 +116,24 @@ class Memory:
         make = (boot.vendor, boot.model, boot.firmware)
         if make != self.make:
             self.make, self.forms = make, Forms.hinted(self.library.get(make))
+
+    def judged(self, token: str, at_s: float, kind: str | None = None) -> Verdict:
+        """Return our own answer about a token."""
+        return self.authority.judge(token, at_s, kind=kind, has_backend=self.has_backend)
+
+    def list_requests(self, enabling: str) -> tuple[Request, ...]:
+        """Return what is asked of a station that is to keep the site's list of tokens."""
+        if not self.authority.policy.sends_list:
+            return ()
+        return (WriteSetting(name=enabling, value="true"), GetLocalListVersion())
+
+    def local_list(self, *, max_token: int) -> tuple[Request, ...]:
+        """Return the site's list in messages as large as the station takes, for tokens of so many characters."""
+        policy, version = self.authority.policy, self.authority.version
+        entries = [entry for entry in policy.tokens if len(entry.id_token) <= max_token]
+        size = max(1, min(self.list_chunk or LIST_CHUNK, LIST_CHUNK))
+        chunks = [tuple(entries[i : i + size]) for i in range(0, len(entries), size)] or [()]
+        return tuple(SendLocalList(version=version, entries=chunk, is_full=i == 0) for i, chunk in enumerate(chunks))
 
     def evse(self, number: int) -> Evse | None:
         """Return the EVSE of a number, or None (and a line in the log) if the site file has none."""
@@ -227,6 +256,8 @@ class Dialect(Protocol):
     """One OCPP version, seen from the server: translation only, no connection."""
 
     version: Version
+    max_token: int
+    """Characters of the longest token that it can say."""
 
     @property
     def handles(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ from itertools import pairwise
 from math import inf
 
 from smartcharge.csms.profiles import Kind, Period, Profile, Purpose, Unit, either
-from smartcharge.csms.schemas import Version
+from smartcharge.csms.schemas import Payload, Version
 from smartcharge.model import Evse, Station, Wiring
 
 STATION = 0
@@ -104,6 +104,8 @@ class ProfileStore:
 
     def install(self, evse: int, profile: Profile, now_s: float) -> str | None:
         """Install a profile, or return why not: an OCPP 2.0.1 reason code."""
+        if profile.kind is Kind.DYNAMIC and profile.start_s is None:  # its duration counts from now
+            profile = replace(profile, start_s=now_s)
         if self.abilities.ignores_valid_to:
             profile = replace(profile, valid_to_s=inf)
         objection = self.objection(evse, profile) or self._transaction_objection(evse, profile)
@@ -118,6 +120,17 @@ class ProfileStore:
             return "OutOfStorage"
         self._installed = {**kept, profile.id: _Installed(evse, profile)}
         return None
+
+    def update(self, id_: int, update: Payload) -> bool:
+        """Change the limit of a Dynamic profile; return whether there is such a one and a limit in the update."""
+        entry = self._installed.get(id_)
+        if entry is None or entry.profile.kind is not Kind.DYNAMIC:
+            return False
+        try:
+            self._installed[id_] = _Installed(entry.evse, entry.profile.updated(update))
+        except KeyError:
+            return False
+        return True
 
     def clear(self, which: Filter) -> bool:
         """Remove the profiles that match, except external constraints; return whether there were any."""
@@ -243,6 +256,7 @@ class ProfileStore:
             and len(periods) <= self.abilities.max_periods
             and all(period.limit >= 0.0 for period in periods)
             and (profile.start_s is None) == (profile.kind is Kind.RELATIVE)
+            and (profile.kind is not Kind.DYNAMIC or (self._version is Version.V21 and len(periods) == 1))
             and (profile.recurs_s is None) == (profile.kind is not Kind.RECURRING)
             and (profile.recurs_s is None or either(profile.duration_s, profile.recurs_s) <= profile.recurs_s)
             and (has_no_phases or not is_dc or self._version is Version.V16)

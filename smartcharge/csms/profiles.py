@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import floor, inf
 from typing import Self, TypeVar
@@ -28,6 +28,8 @@ class Kind(Enum):
     ABSOLUTE = "Absolute"
     RECURRING = "Recurring"
     RELATIVE = "Relative"
+    DYNAMIC = "Dynamic"
+    """One period, whose limit is changed by UpdateDynamicSchedule (2.1 K28)."""
 
 
 class Unit(Enum):
@@ -77,7 +79,7 @@ class Profile:
             kind=Kind(profile["chargingProfileKind"]),
             unit=Unit(schedule["chargingRateUnit"]),
             periods=tuple(
-                Period(start_s=p["startPeriod"], limit=p["limit"], phases=p.get("numberPhases"))
+                Period(start_s=p["startPeriod"], limit=_limit(p), phases=p.get("numberPhases"))
                 for p in schedule["chargingSchedulePeriod"]
             ),
             start_s=_time_s(schedule, "startSchedule"),
@@ -87,6 +89,10 @@ class Profile:
             valid_from_s=either(_time_s(profile, "validFrom"), -inf),
             valid_to_s=either(_time_s(profile, "validTo"), inf),
         )
+
+    def updated(self, update: Payload) -> Self:
+        """Return a Dynamic profile with the limit of a scheduleUpdate; raises KeyError if it has none."""
+        return replace(self, periods=(replace(self.periods[0], limit=_limit(update)),))
 
     def period_at(self, at_s: float, started_s: float | None) -> Period | None:
         """Return the period that applies, if any, in a transaction that began at `started_s`."""
@@ -108,7 +114,11 @@ class Profile:
 
     def is_over(self, at_s: float) -> bool:
         """Return whether it can never apply again."""
-        ends_s = self._end_s(self.start_s) if self.kind is Kind.ABSOLUTE and self.start_s is not None else inf
+        ends_s = (
+            self._end_s(self.start_s)
+            if self.kind in (Kind.ABSOLUTE, Kind.DYNAMIC) and self.start_s is not None
+            else inf
+        )
         return min(ends_s, self.valid_to_s) <= at_s
 
     def _end_s(self, begin_s: float) -> float:
@@ -129,6 +139,18 @@ class Profile:
         assert self.start_s is not None
         assert self.recurs_s is not None
         return floor((at_s - self.start_s) / self.recurs_s)
+
+
+def _limit(period: Payload) -> float:
+    """Return the limit of a period: of all its phases the lowest (2.1 ``limit_L2``), of a set-point what it draws.
+
+    Raises KeyError if the period says neither.
+    """
+    words = ("limit", "limit_L2", "limit_L3", "setpoint", "setpoint_L2", "setpoint_L3")
+    given = [max(0.0, float(period[word])) for word in words if word in period]
+    if not given:
+        raise KeyError("limit")
+    return min(given)
 
 
 def _time_s(payload: Payload, key: str) -> float | None:

@@ -226,6 +226,11 @@ class Session:
         self._outstanding = Outstanding(id=str(self._calls_made), action=action)
         return _frame(MessageType.CALL, self._outstanding.id, action, payload)
 
+    def send(self, action: str, payload: Payload) -> str:
+        """Return the frame of a SEND (2.1), which has no answer."""
+        self._calls_made += 1
+        return _frame(MessageType.SEND, str(self._calls_made), action, payload)
+
     def give_up(self) -> None:
         """Stop waiting for the outstanding CALL; its answer, should it still come, is Malformed."""
         self._outstanding = None

@@ -21,13 +21,14 @@ from websockets.typing import Subprotocol
 
 from smartcharge.clock import now_s
 from smartcharge.csms.admission import Admission, Handshake
+from smartcharge.csms.authority import Authority, TokenPolicy
 from smartcharge.csms.dialect import Dialect, Make, Memory
 from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version, actions
 from smartcharge.csms.station import Link
 from smartcharge.csms.strategy import Forms
-from smartcharge.csms.upstream import Backend, Upstream
+from smartcharge.csms.upstream import Backend, Upstream, recall
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
 from smartcharge.csms.v201 import Dialect201
@@ -73,6 +74,8 @@ class Options:
     """Messages of one station that wait to be handled; then its connection is not read."""
     backends: Mapping[StationId, Backend] = field(default_factory=dict)
     """The operator's back-end of each station that has one."""
+    tokens: TokenPolicy = field(default_factory=TokenPolicy)
+    """Who may charge."""
     outbox: Outbox | None = None
     """Where messages wait for back-ends; without one, none is spoken to."""
     handshake_s: float = 10.0
@@ -98,7 +101,17 @@ class Csms:
         self._stations = {s.id: s for s in site.stations if s.control is Control.OCPP}
         self._station_of = {evse.id: s.id for s in self._stations.values() for evse in s.evses}
         library: dict[Make, Forms] = {}
-        self._memories = {s.id: Memory(station=s, timing=site.timing, library=library) for s in self._stations.values()}
+        self._authority = Authority(self._options.tokens)
+        self._memories = {
+            s.id: Memory(
+                station=s,
+                timing=site.timing,
+                library=library,
+                authority=self._authority,
+                has_backend=s.id in self._options.backends,
+            )
+            for s in self._stations.values()
+        }
         self._admission = Admission(
             self._stations, security_profile=self._options.security_profile, holds_unknown=self._options.holds_unknown
         )
@@ -153,8 +166,10 @@ class Csms:
         """Serve stations until cancelled."""
         self._emit = emit
         options = self._options
+        if options.outbox is not None:
+            await recall(self._authority, options.outbox)
         self._upstreams = {
-            name: Upstream(self._stations[name], backend, options.outbox, emit)
+            name: Upstream(self._memories[name], backend, options.outbox, emit)
             for name, backend in options.backends.items()
             if options.outbox is not None
         }
@@ -220,7 +235,7 @@ class Csms:
         if upstream is not None:
             # DataTransfer goes both ways
             calls = actions(dialect.version) - dialect.handles | {"DataTransfer"}
-            upstream.attach(dialect.version, calls, link.pass_on)
+            await upstream.attach(dialect.version, calls, link.pass_on)
         logger.info("%s: connected with %s", station.id, ws.subprotocol)
         try:
             await link.run()

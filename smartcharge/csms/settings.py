@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from smartcharge.csms.authority import TokenPolicy
 from smartcharge.csms.upstream import Backend
 from smartcharge.errors import ConfigError
 from smartcharge.model import StationId
@@ -30,6 +31,8 @@ class OcppSettings:
     tls_client_ca: Path | None = None
     """PEM file of the authority that signs the stations' certificates."""
 
+    token_policy: TokenPolicy = field(default_factory=TokenPolicy)
+    """Who may charge."""
     backends: Mapping[StationId, Backend] = field(default_factory=dict)
     """The operator's back-end of each station that has one."""
 

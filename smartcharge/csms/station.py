@@ -157,6 +157,8 @@ class Link:
             case SendReceived() as told:
                 for event in (await self._dialect.translate(told, now_s())).events:
                     await self._emit(event)
+                if self._upstream is not None:
+                    await self._upstream.tell(told.action, told.payload)
             case ResultReceived() | ErrorReceived() | Garbled() as reply:
                 if isinstance(reply, Garbled) and reply.reply is not None:
                     await self._send(reply.reply)

@@ -1,58 +1,39 @@
 """The operator's own back-end behind a station: this controller speaks to it as the station would (local controller).
 
 What the station calls is answered by the back-end while it is there, and by us while it is away.  Messages of
-transactions go through the outbox: in the order in which they came, each until it is answered.  What the
-back-end calls is passed on to the station, except what is the site's to decide: charging profiles become one
-more limit, and the settings in OWNED stay ours.
-
-Transaction numbers of 1.6 are kept apart: the station knows ours, the back-end its own.
+transactions go through the outbox (`forwarding`).  What the back-end calls is passed on to the station, except what
+is the site's to decide: charging profiles become one more limit (`backend_profiles`), also over a restart, and the
+settings in OWNED stay ours.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
-from urllib.parse import quote
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.typing import Subprotocol
+from dataclasses import asdict
+from typing import Final, TypeAlias
 
 from smartcharge.clock import now_s
+from smartcharge.csms.authority import Authority
+from smartcharge.csms.backend_link import Backend, BackendLink
 from smartcharge.csms.backend_profiles import BackendProfiles
-from smartcharge.csms.rpc import (
-    CallReceived,
-    ErrorCode,
-    ErrorReceived,
-    Garbled,
-    Malformed,
-    Received,
-    ResultReceived,
-    SendReceived,
-    Session,
-    clip,
-)
+from smartcharge.csms.caller import Reply
+from smartcharge.csms.dialect import Memory
+from smartcharge.csms.forwarding import ANSWER_S, Forwarding, must_arrive
+from smartcharge.csms.rpc import CallReceived, ResultReceived, clip
 from smartcharge.csms.schemas import Payload, Version
+from smartcharge.errors import StoreError
 from smartcharge.events import BackendLimited, Event, TransactionEnded, TransactionStarted
-from smartcharge.model import EvseId, Station
+from smartcharge.model import EvseId
+from smartcharge.orders import ListEntry
 from smartcharge.ports import Emit, Outbox
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S: Final = 5.0
-"""How long a station waits for the back-end's answer; then it is given ours."""
 RECONNECT_S: Final = (2.0, 60.0)
-ATTEMPTS: Final = 3
-"""So often a message is sent that the back-end refuses (1.6 TransactionMessageAttempts)."""
-RETRY_S: Final = 10.0
-BILLED: Final = frozenset({"StartTransaction", "StopTransaction", "TransactionEvent"})
-"""Messages that must arrive; MeterValues of a transaction too."""
 OWNED: Final = frozenset(
     {
         "HeartbeatInterval",
@@ -66,60 +47,60 @@ OWNED: Final = frozenset(
     }
 )
 """Settings of a station that the site needs as they are; the back-end may not change them."""
+TOKENS: Final = "tokens"
+"""Under this owner the back-end's words about tokens are kept: they are of no station."""
+_STARTS: Final = frozenset({"RemoteStartTransaction", "RequestStartTransaction"})
 
-Reply: TypeAlias = ResultReceived | ErrorReceived | Garbled | None
 AskStation: TypeAlias = Callable[[str, Payload], Awaitable[Reply]]
 """Pass a call on to the station; None if it is not connected or does not answer."""
 
+__all__ = ["OWNED", "Backend", "Upstream", "recall"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """Where the operator's back-end is, and how to log in there."""
 
-    url: str
-    """Without the station's id, e.g. ``wss://csms.example.com/ocpp``."""
-    password: str | None = field(default=None, repr=False)
+async def recall(authority: Authority, outbox: Outbox) -> None:
+    """Take up what back-ends said about tokens before a restart; raises StoreError."""
+    for body in (await outbox.kept(TOKENS)).values():
+        authority.remember(ListEntry(**json.loads(body)))
 
 
 class Upstream:
     """The back-end of one station; `run` it, and `attach` the station's connection while it has one."""
 
-    def __init__(self, station: Station, backend: Backend, outbox: Outbox, emit: Emit) -> None:
-        self._station = station
-        self._backend = backend
+    def __init__(self, memory: Memory, backend: Backend, outbox: Outbox, emit: Emit) -> None:
+        self._station = memory.station
+        self._memory = memory
         self._outbox = outbox
         self._emit = emit
+        self._link = BackendLink(memory.station.id, backend, self._handled)
+        self._forwarding = Forwarding(memory.station.id, outbox, self._link, self._note_answer)
         self._version: Version | None = None
         self._profiles: BackendProfiles | None = None
+        self._kept: dict[str, str] = {}
+        """The profiles as they are written down."""
         self._ask_station: AskStation | None = None
         self._limits_a: dict[EvseId, float | None] = {}
-        self._ws: ClientConnection | None = None
-        self._session: Session | None = None
         self._handles: frozenset[str] = frozenset()
-        self._reply: asyncio.Future[Reply] | None = None
-        self._calling = asyncio.Lock()
-        self._answers: dict[int, asyncio.Future[Payload]] = {}
         self._attached = asyncio.Event()
-        self._work = asyncio.Event()
         self._changed = asyncio.Event()
         self._greeting: dict[tuple[str, int], Payload] = {}
         """What the back-end must hear first: the last BootNotification and the status of every connector."""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the station's side
 
-    def attach(self, version: Version, handles: frozenset[str], ask: AskStation) -> None:
+    async def attach(self, version: Version, handles: frozenset[str], ask: AskStation) -> None:
         """Note that the station is connected; ``handles`` are the actions that the back-end may call."""
-        if version is not self._version:
-            self._version, self._profiles = version, BackendProfiles(self._station, version)
         self._handles, self._ask_station = handles, ask
+        if version is not self._version:
+            self._version, self._profiles = version, await self._restored(version)
+            self._changed.set()
+        self._forwarding.attach()
         self._attached.set()
 
     def detach(self) -> None:
         """Note that the station is gone: its twin goes too, once nothing waits any more."""
         self._ask_station = None
         self._attached.clear()
-        self._work.set()
+        self._forwarding.detach()
 
     async def heard(self, event: Event) -> None:
         """Take note of what the station's transactions do, for the back-end's profiles."""
@@ -133,7 +114,7 @@ class Upstream:
                 self._profiles.ended(self._number(event.evse))
             case _:
                 return
-        self._changed.set()
+        await self._write_down()
 
     async def relay(self, action: str, payload: Payload, ours: Payload) -> Payload:
         """Return the back-end's answer to a call of the station, or ours if it gives none in time.
@@ -141,28 +122,28 @@ class Upstream:
         What must arrive is stored before this waits for anything; raises StoreError.
         """
         self._note_greeting(action, payload)
-        if action in BILLED or (action == "MeterValues" and "transactionId" in payload):
-            answer = await self._deliver(action, payload, ours)
+        if must_arrive(action, payload):
+            answer = await self._forwarding.deliver(action, payload, ours)
         else:
             answer = await self._call(action, payload, ANSWER_S)
+            if answer is not None:
+                await self._note_answer(action, payload, answer)
         return ours if answer is None else _merged(action, ours, answer)
 
-    async def _deliver(self, action: str, payload: Payload, ours: Payload) -> Payload | None:
-        """Put a message into the outbox, and return its answer if it comes in time."""
-        body = json.dumps({"payload": payload, "ours": ours.get("transactionId")})
-        number = await self._outbox.put(self._station.id, action, body)
-        if self._ws is None:
-            return None
-        answer: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        self._work.set()
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await answer
-        except TimeoutError:
-            return None
-        finally:
-            self._answers.pop(number, None)
+    async def tell(self, action: str, payload: Payload) -> None:
+        """Pass on what the station tells without waiting for an answer (SEND of 2.1)."""
+        await self._link.tell(action, payload)
+
+    async def _note_answer(self, action: str, payload: Payload, answer: Payload) -> None:
+        """Remember what the back-end says of a token, and what it calls a transaction."""
+        if action == "StartTransaction" and self._profiles is not None:
+            self._profiles.named(int(payload["connectorId"]), str(answer["transactionId"]))
+        token = payload.get("idTag") or payload.get("idToken", {}).get("idToken")
+        info = answer.get("idTagInfo", answer.get("idTokenInfo"))
+        if not token or info is None:
+            return
+        if (entry := self._memory.authority.heard(token, info)) is not None:
+            await self._outbox.keep(TOKENS, token.lower(), json.dumps(asdict(entry)))
 
     def _note_greeting(self, action: str, payload: Payload) -> None:
         if action == "BootNotification":
@@ -182,201 +163,112 @@ class Upstream:
         try:
             while True:
                 await self._attached.wait()
-                was_connected = await self._connect()
+                assert self._version is not None
+                was_connected = await self._link.connect(self._version, self._handles, self._talk)
                 pause_s = RECONNECT_S[0] if was_connected else min(2.0 * pause_s, longest_s)
                 await asyncio.sleep(pause_s)
         finally:
             limiting.cancel()
 
-    async def _connect(self) -> bool:
-        assert self._version is not None
-        headers = {} if self._backend.password is None else {"Authorization": self._basic()}
-        was_connected = False
-        try:
-            async with connect(
-                f"{self._backend.url.rstrip('/')}/{quote(self._station.id, safe='')}",
-                subprotocols=[Subprotocol(self._version.value)],
-                additional_headers=headers,
-                compression=None,
-                ping_interval=None,
-                proxy=None,
-            ) as ws:
-                was_connected = True
-                await self._talk(ws, self._version)
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
-            logger.warning("%s: the back-end is away: %s", self._station.id, clip(str(error), 200))
-        return was_connected
-
-    def _basic(self) -> str:
-        return "Basic " + base64.b64encode(f"{self._station.id}:{self._backend.password}".encode()).decode()
-
-    async def _talk(self, ws: ClientConnection, version: Version) -> None:
-        self._ws, self._session = ws, Session(version, handles=self._handles)
-        logger.info("%s: connected to the back-end", self._station.id)
-        sending = asyncio.create_task(self._send_waiting(), name=f"outbox {self._station.id}")
-        try:
-            async for frame in ws:
-                await self._receive(self._session.receive(frame))
-        finally:
-            self._ws = self._session = None
-            self._settle(None)
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
-
-    async def _receive(self, received: Received) -> None:
-        match received:
-            case CallReceived() as call:
-                self._spawn(self._answer(call))
-            case ResultReceived() | ErrorReceived() | Garbled() as reply:
-                self._settle(reply)
-            case SendReceived():
-                pass
-            case Malformed(reason=reason, reply=reply):
-                logger.warning("%s: the back-end sent %s", self._station.id, clip(reason, 200))
-                if reply is not None and self._ws is not None:
-                    await self._ws.send(reply)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _settle(self, reply: Reply) -> None:
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_result(reply)
+    async def _talk(self) -> None:
+        """Say hello, then send what waits."""
+        for (action, _), payload in sorted(self._greeting.items()):
+            await self._call(action, payload, 2.0 * ANSWER_S)
+        await self._forwarding.run()
 
     async def _call(self, action: str, payload: Payload, timeout_s: float) -> Payload | None:
-        match await self._reply_to(action, payload, timeout_s):
+        match await self._link.call(action, payload, timeout_s):
             case ResultReceived(payload=answer):
                 return answer
             case _:
                 return None
 
-    async def _reply_to(self, action: str, payload: Payload, timeout_s: float) -> Reply:
-        """Call the back-end when no other call is outstanding; None if it is away or does not answer."""
-        async with self._calling:
-            ws, session = self._ws, self._session
-            if ws is None or session is None:
-                return None
-            self._reply = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await ws.send(session.call(action, payload))
-                    return await self._reply
-            except (ConnectionClosed, TimeoutError):
-                return None
-            finally:
-                session.give_up()
-                self._reply = None
-
-    # -- the outbox
-
-    async def _send_waiting(self) -> None:
-        """Say hello, then send what waits, in order, for as long as the connection stands."""
-        for (action, _), payload in sorted(self._greeting.items()):
-            await self._call(action, payload, 2.0 * ANSWER_S)
-        while True:
-            self._work.clear()
-            for number, action, body in await self._outbox.waiting(self._station.id):
-                if not await self._send_one(number, action, json.loads(body)):
-                    return
-            if not self._attached.is_set() and self._ws is not None:
-                await self._ws.close()
-                return
-            await self._work.wait()
-
-    async def _send_one(self, number: int, action: str, body: dict[str, Any]) -> bool:
-        """Send one message until it is answered; return False if the connection is of no use any more."""
-        payload = await self._translated(body["payload"])
-        for _ in range(ATTEMPTS):
-            match await self._reply_to(action, payload, 2.0 * ANSWER_S):
-                case ResultReceived(payload=answer):
-                    await self._answered(number, action, body, answer)
-                    return True
-                case ErrorReceived() | Garbled() as refused:
-                    logger.warning("%s: the back-end refuses %s: %s", self._station.id, action, clip(refused, 200))
-                    await asyncio.sleep(RETRY_S)
-                case None:
-                    if self._ws is not None:
-                        await self._ws.close()
-                    return False
-        logger.error("%s: %s was refused %d times and is given up", self._station.id, action, ATTEMPTS)
-        await self._outbox.done(number)
-        return True
-
-    async def _answered(self, number: int, action: str, body: dict[str, Any], answer: Payload) -> None:
-        if action == "StartTransaction" and body["ours"] is not None:
-            await self._outbox.pair(self._station.id, int(body["ours"]), int(answer["transactionId"]))
-            if self._profiles is not None:
-                self._profiles.named(int(body["payload"]["connectorId"]), str(answer["transactionId"]))
-        await self._outbox.done(number)
-        waiting = self._answers.pop(number, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
-
-    async def _translated(self, payload: Payload) -> Payload:
-        """Return a payload with the back-end's number of its transaction (1.6)."""
-        ours = payload.get("transactionId")
-        if not isinstance(ours, int):
-            return payload
-        theirs = await self._outbox.theirs(self._station.id, ours)
-        return payload if theirs is None else {**payload, "transactionId": theirs}
-
     # -- what the back-end calls
 
-    async def _answer(self, call: CallReceived) -> None:
-        ws, session = self._ws, self._session
-        reply = await self._handled(call)
-        if ws is None or session is None or session is not self._session:
-            return
-        match reply:
-            case ResultReceived(payload=payload):
-                frame = session.answer(call, payload)
-            case ErrorReceived(code=code, description=description):
-                frame = session.refuse(call, _code(code), description)
-            case _:
-                frame = session.refuse(call, ErrorCode.GENERIC, "the station does not answer")
-        with suppress(ConnectionClosed):
-            await ws.send(frame)
-
     async def _handled(self, call: CallReceived) -> Reply:
-        mine = await self._site_answers(call.action, call.payload)
+        try:
+            mine = await self._site_answers(call.action, call.payload)
+        except StoreError as error:
+            logger.error("%s: %s is not acknowledged: %s", self._station.id, call.action, error)  # noqa: TRY400 - no traceback
+            return None
         if mine is not None:
             return ResultReceived(id=call.id, action=call.action, payload=mine)
-        payload = await self._for_station(call.payload)
-        ask = self._ask_station
-        return None if ask is None else await ask(call.action, payload)
+        payload, ask = await self._for_station(call.payload), self._ask_station
+        reply = None if ask is None else await ask(call.action, payload)
+        is_yes = isinstance(reply, ResultReceived) and reply.payload.get("status") == "Accepted"
+        if call.action in _STARTS and "chargingProfile" in call.payload and not is_yes and self._profiles is not None:
+            self._profiles.not_started(call.payload)
+        return reply
 
     async def _site_answers(self, action: str, payload: Payload) -> Payload | None:
         """Return our answer to what is the site's to decide, or None if the station is to answer."""
-        assert self._profiles is not None
+        profiles = self._profiles
+        assert profiles is not None
         match action:
             case "SetChargingProfile":
-                answer = self._profiles.set(payload, now_s())
+                answer = profiles.set(payload, now_s())
             case "ClearChargingProfile":
-                answer = self._profiles.clear(payload)
+                answer = profiles.clear(payload)
+            case "UpdateDynamicSchedule":
+                answer = profiles.update(payload, now_s())
             case "GetCompositeSchedule":
-                return self._profiles.composite(payload, now_s())
-            case "ChangeConfiguration" if payload["key"] in OWNED:
-                return {"status": "Rejected"}
-            case "SetVariables" if any(_variable(data) in OWNED for data in payload["setVariableData"]):
-                return {"setVariableResult": [_kept(data) for data in payload["setVariableData"]]}
+                return profiles.composite(payload, now_s())
+            case "GetChargingProfiles":
+                reports = list(profiles.reports(payload))
+                self._link.spawn(self._report(reports))
+                return {"status": "Accepted" if reports else "NoProfiles"}
             case _:
-                return None
-        self._changed.set()
+                return _settings_answer(action, payload) or self._start_answer(action, payload, profiles)
+        await self._write_down()
         return answer
+
+    def _start_answer(self, action: str, payload: Payload, profiles: BackendProfiles) -> Payload | None:
+        """Return a no to a remote start whose profile no station would take; the start itself is the station's."""
+        if action not in _STARTS or "chargingProfile" not in payload or profiles.may_start(payload, now_s()):
+            return None
+        return {"status": "Rejected"}
+
+    async def _report(self, reports: list[Payload]) -> None:
+        for report in reports:
+            await self._call("ReportChargingProfiles", report, ANSWER_S)
 
     async def _for_station(self, payload: Payload) -> Payload:
         """Return a payload as the station understands it: our transaction number, and no profile of the back-end."""
-        if "chargingProfile" in payload:
-            logger.warning("%s: a charging profile in the back-end's start is left out", self._station.id)
-            payload = {key: value for key, value in payload.items() if key != "chargingProfile"}
-        theirs = payload.get("transactionId")
-        if not isinstance(theirs, int):
-            return payload
-        ours = await self._outbox.ours(self._station.id, theirs)
-        return payload if ours is None else {**payload, "transactionId": ours}
+        plain = {key: value for key, value in payload.items() if key != "chargingProfile"}
+        return await self._forwarding.ours(plain)
+
+    # -- its profiles
+
+    async def _restored(self, version: Version) -> BackendProfiles:
+        """Return the profiles that were kept over a restart, on the transactions that run; raises StoreError."""
+        profiles, at_s = BackendProfiles(self._station, version), now_s()
+        for name, transaction in self._memory.transactions.items():
+            if not transaction.is_over:
+                ours = {"transactionId": int(name) if version is Version.V16 and name.isdecimal() else name}
+                theirs = await self._forwarding.theirs(ours)
+                profiles.started(self._number(transaction.evse), at_s, str(theirs["transactionId"]))
+        self._kept = await self._outbox.kept(self._station.id)
+        for body in self._kept.values():
+            kept = json.loads(body)
+            if kept["version"] == version.value:
+                profiles.set(kept["payload"], at_s)
+        return profiles
+
+    async def _write_down(self) -> None:
+        """Keep the profiles as they are now over a restart, and let their limits count; raises StoreError."""
+        assert self._profiles is not None
+        assert self._version is not None
+        kept = {
+            name: json.dumps({"version": self._version.value, "payload": payload})
+            for name, payload in self._profiles.kept().items()
+        }
+        for name, body in kept.items():
+            if self._kept.get(name) != body:
+                await self._outbox.keep(self._station.id, name, body)
+        for name in self._kept.keys() - kept.keys():
+            await self._outbox.drop(self._station.id, name)
+        self._kept = kept
+        self._changed.set()
 
     async def _limit(self) -> None:
         """Tell the controller what the back-end's profiles allow, whenever that changes."""
@@ -385,15 +277,35 @@ class Upstream:
             if self._profiles is not None:
                 at_s = now_s()
                 for name, limit_a in self._profiles.limits_a(at_s).items():
-                    if self._limits_a.get(name) != limit_a:
+                    if self._limits_a.get(name, ...) != limit_a:
                         self._limits_a[name] = limit_a
                         await self._emit(BackendLimited(at_s=at_s, evse=name, limit_a=limit_a))
-                next_s = self._profiles.next_change_s(at_s)
-                due_s = None if next_s is None else max(0.1, next_s - at_s)
+                pulls_s = self._profiles.pulls_s()
+                self._pull(pulls_s, at_s)
+                times_s = [*pulls_s.values(), self._profiles.next_change_s(at_s)]
+                due_s = min((max(0.1, t - at_s) for t in times_s if t is not None), default=None)
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(due_s):
                     await self._changed.wait()
+
+    def _pull(self, pulls_s: Mapping[int, float], at_s: float) -> None:
+        """Ask for the updates of Dynamic profiles that are due (2.1 K28)."""
+        for id_, pull_s in pulls_s.items():
+            if pull_s <= at_s and self._profiles is not None:
+                self._profiles.asked_for_update(id_, at_s)
+                self._link.spawn(self._pulled(id_))
+
+    async def _pulled(self, id_: int) -> None:
+        answer = await self._call("PullDynamicScheduleUpdate", {"chargingProfileId": id_}, ANSWER_S)
+        if answer is None or answer["status"] != "Accepted" or "scheduleUpdate" not in answer:
+            logger.warning("%s: the back-end gives no update of its profile %d", self._station.id, id_)
+        elif self._profiles is not None:
+            self._profiles.update({"chargingProfileId": id_, "scheduleUpdate": answer["scheduleUpdate"]}, now_s())
+            try:
+                await self._write_down()
+            except StoreError as error:
+                logger.warning("%s: not written down: %s", self._station.id, clip(str(error), 200))
 
 
 def _merged(action: str, ours: Payload, theirs: Payload) -> Payload:
@@ -405,14 +317,21 @@ def _merged(action: str, ours: Payload, theirs: Payload) -> Payload:
     return theirs
 
 
+def _settings_answer(action: str, payload: Payload) -> Payload | None:
+    """Return a no to a change of the site's settings; None if it is about others."""
+    match action:
+        case "ChangeConfiguration" if payload["key"] in OWNED:
+            return {"status": "Rejected"}
+        case "SetVariables" if any(_variable(data) in OWNED for data in payload["setVariableData"]):
+            return {"setVariableResult": [_refused(data) for data in payload["setVariableData"]]}
+        case _:
+            return None
+
+
 def _variable(data: Payload) -> str:
     return f"{data['component']['name']}.{data['variable']['name']}"
 
 
-def _kept(data: Payload) -> Payload:
+def _refused(data: Payload) -> Payload:
     named = {"component": data["component"], "variable": data["variable"]}
     return {**named, "attributeStatus": "Rejected"}
-
-
-def _code(text: str) -> ErrorCode:
-    return next((code for code in ErrorCode if code.value == text), ErrorCode.GENERIC)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ocpp.v16.enums import AuthorizationStatus, ChargePointErrorCode, ChargePointStatus, RegistrationStatus
+from ocpp.v16.enums import ChargePointErrorCode, ChargePointStatus, RegistrationStatus
 
 from smartcharge.csms import orders16
 from smartcharge.csms.dialect import Answer, Call, CannotHandle, Memory, time_or_now_s, whole
@@ -68,6 +68,7 @@ RATE_UNIT = "ChargingScheduleAllowedChargingRateUnit"
 STACK_LEVEL = "ChargeProfileMaxStackLevel"
 MAX_PERIODS = "ChargingScheduleMaxPeriods"
 MAX_PROFILES = "MaxChargingProfilesInstalled"
+LIST_CHUNK = "SendLocalListMaxLength"
 
 _STATIC: Mapping[str, Payload] = {
     "DataTransfer": {"status": "UnknownVendorId"},
@@ -91,6 +92,7 @@ class Dialect16:
     """OCPP 1.6J, seen from the server."""
 
     version = Version.V16
+    max_token = 20
 
     def __init__(self, memory: Memory, ledger: Ledger) -> None:
         self._memory = memory
@@ -153,8 +155,14 @@ class Dialect16:
     async def _security_event(self, payload: Payload, now_s: float) -> Answer:
         return Answer(reply={}, events=(self._memory.security_reported(payload, now_s),))
 
-    async def _authorize(self, _: Payload, __: float) -> Answer:
-        return Answer(reply={"idTagInfo": _ACCEPTED})
+    async def _authorize(self, payload: Payload, now_s: float) -> Answer:
+        return Answer(reply={"idTagInfo": self._tag_info(payload["idTag"], now_s)})
+
+    def _tag_info(self, tag: str, now_s: float) -> Payload:
+        verdict = self._memory.judged(tag, now_s)
+        expires = None if verdict.expires_s is None else format_time(verdict.expires_s)
+        info = {"status": verdict.status, "expiryDate": expires, "parentIdTag": verdict.group}
+        return {name: value for name, value in info.items() if value is not None}
 
     async def _status(self, payload: Payload, now_s: float) -> Answer:
         number = int(payload["connectorId"])
@@ -199,7 +207,7 @@ class Dialect16:
         number = await self._ledger.transaction_number(
             self._memory.station.id, evse.number, started_s, payload["idTag"]
         )
-        reply = {"transactionId": number, "idTagInfo": _ACCEPTED}
+        reply = {"transactionId": number, "idTagInfo": self._tag_info(payload["idTag"], now_s)}
         if self._memory.is_over(str(number)):  # repeated, and its end was heard already
             return Answer(reply=reply)
         self._memory.begin(str(number), evse.id)
@@ -230,7 +238,7 @@ class Dialect16:
         readings = self._memory.readings(
             evse, _moments(payload.get("transactionData", []), now_s), now_s, is_offline=True
         )
-        reply: Payload = {"idTagInfo": _ACCEPTED} if "idTag" in payload else {}
+        reply: Payload = {"idTagInfo": self._tag_info(payload["idTag"], now_s)} if "idTag" in payload else {}
         ended_s = time_or_now_s(payload["timestamp"], now_s)
         return Answer(reply=reply, events=(*readings, ended), follow_up=self._recheck(evse, ended_s, now_s))
 
@@ -295,7 +303,7 @@ class Dialect16:
         has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
         measurands = [CURRENT, POWER, ENERGY, *([SOC] if has_dc else [])]
         return (
-            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, MAX_PROFILES)),
+            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, MAX_PROFILES, LIST_CHUNK)),
             *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
             *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
             WriteSetting(name="MeterValueSampleInterval", value=str(timing.meter_interval_s)),
@@ -304,11 +312,13 @@ class Dialect16:
                 for names in sampled(measurands, VOLTAGE, TEMPERATURE)
             ),
             WriteSetting(name="HeartbeatInterval", value=str(timing.heartbeat_s)),
+            *self._memory.list_requests("LocalAuthListEnabled"),
         )
 
     def learnt(self, answer: Payload, now_s: float) -> StationLearnt:
         """Return what a station told of itself in answer to GetConfiguration."""
         values = {item["key"]: item.get("value") for item in answer.get("configurationKey", [])}
+        self._memory.list_chunk = whole(values.get(LIST_CHUNK))
         return StationLearnt(
             at_s=now_s,
             station=self._memory.station.id,
@@ -317,9 +327,6 @@ class Dialect16:
             max_periods=whole(values.get(MAX_PERIODS)),
             max_profiles=whole(values.get(MAX_PROFILES)),
         )
-
-
-_ACCEPTED = {"status": AuthorizationStatus.accepted.value}
 
 
 def _moments(meter_values: list[dict[str, Any]], now_s: float) -> list[tuple[float, list[Sample]]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ocpp.v201.enums import (
-    AuthorizationStatusEnumType,
     ConnectorStatusEnumType,
     RegistrationStatusEnumType,
     TransactionEventEnumType,
@@ -59,6 +58,7 @@ RATE_UNIT = "SmartChargingCtrlr.RateUnit"
 STACK_LEVEL = "SmartChargingCtrlr.ProfileStackLevel"
 MAX_PERIODS = "SmartChargingCtrlr.PeriodsPerSchedule"
 PHASES = "ChargingStation.SupplyPhases"
+LIST_CHUNK = "LocalAuthListCtrlr.ItemsPerMessage"
 FAULTED = "Faulted"
 """Code of a connector that is Faulted; 2.x tells what it is in NotifyEvent, if at all."""
 MAX_MULTIPLIER = 9
@@ -84,20 +84,20 @@ _STATIC: Mapping[str, Payload] = {
 _PROBLEMS = frozenset({"Problem", "Active", "Fault", "Overload", "Tripped"})
 """Variables of a component that are true while something is wrong with it (appendix 3)."""
 _FREE = frozenset({ConnectorStatusEnumType.available.value, ConnectorStatusEnumType.reserved.value})
-_ACCEPTED = {"status": AuthorizationStatusEnumType.accepted.value}
 
 
 class Dialect201:
     """OCPP 2.0.1, seen from the server."""
 
     version = Version.V201
+    max_token = 36
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._connectors: dict[EvseId, dict[int, str]] = {}
         self._problems: dict[tuple[EvseId, str], str] = {}
         self._handlers: dict[str, Handler] = {
-            "Authorize": lambda _, __: Answer(reply={"idTokenInfo": _ACCEPTED}),
+            "Authorize": lambda p, now_s: Answer(reply={"idTokenInfo": self._token_info(p["idToken"], now_s)}),
             "BootNotification": self._boot,
             "FirmwareStatusNotification": self._firmware_status,
             "Heartbeat": lambda _, now_s: Answer(reply={"currentTime": format_time(now_s)}),
@@ -143,6 +143,15 @@ class Dialect201:
         }
         return Answer(reply=reply, events=(booted,))
 
+    def _token_info(self, token: Payload, now_s: float) -> Payload:
+        verdict = self._memory.judged(token["idToken"], now_s, token["type"])
+        info: Payload = {"status": verdict.status}
+        if verdict.expires_s is not None:
+            info["cacheExpiryDateTime"] = format_time(verdict.expires_s)
+        if verdict.group is not None:
+            info["groupIdToken"] = {"idToken": verdict.group, "type": token["type"]}
+        return info
+
     def _firmware_status(self, payload: Payload, now_s: float) -> Answer:
         return Answer(reply={}, events=(self._memory.firmware_reported(payload, now_s),))
 
@@ -172,7 +181,7 @@ class Dialect201:
         transaction_id = payload["transactionInfo"]["transactionId"]
         number = int(payload["evse"]["id"]) if "evse" in payload else None
         name = self._memory.evse_of(transaction_id) if number is None else self._memory.needed_evse(number).id
-        reply: Payload = {"idTokenInfo": _ACCEPTED} if "idToken" in payload else {}
+        reply: Payload = {"idTokenInfo": self._token_info(payload["idToken"], now_s)} if "idToken" in payload else {}
         if name is None:  # authorised before an EVSE was chosen; a later message names it
             return Answer(reply=reply)
         evse = next(e for e in self._memory.station.evses if e.id == name)
@@ -339,7 +348,7 @@ class Dialect201:
         has_dc = any(evse.wiring is Wiring.DC for evse in station.evses)
         measurands = [CURRENT, POWER, ENERGY, *([SOC] if has_dc else [])]
         return (
-            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, PHASES)),
+            ReadSettings(names=(RATE_UNIT, STACK_LEVEL, MAX_PERIODS, PHASES, LIST_CHUNK)),
             *(SetProfile(evse=e, kind=ProfileKind.DEFAULT, limit_a=e.default_a) for e in station.evses),
             *(Trigger(message="StatusNotification", evse=evse) for evse in station.evses),
             WriteSetting(name="SampledDataCtrlr.TxUpdatedInterval", value=str(timing.meter_interval_s)),
@@ -350,6 +359,7 @@ class Dialect201:
             WriteSetting(name="SampledDataCtrlr.TxStartedMeasurands", value=ENERGY),
             WriteSetting(name="SampledDataCtrlr.TxEndedMeasurands", value=ENERGY),
             WriteSetting(name="OCPPCommCtrlr.HeartbeatInterval", value=str(timing.heartbeat_s)),
+            *self._memory.list_requests("LocalAuthListCtrlr.Enabled"),
         )
 
     def learnt(self, answer: Payload, now_s: float) -> StationLearnt:
@@ -359,6 +369,7 @@ class Dialect201:
             for result in answer["getVariableResult"]
             if result["attributeStatus"] == "Accepted"
         }
+        self._memory.list_chunk = whole(values.get(LIST_CHUNK))
         return StationLearnt(
             at_s=now_s,
             station=self._memory.station.id,

@@ -29,6 +29,13 @@ _PAIR = text(
 _THEIRS = text("SELECT theirs FROM backend_transactions WHERE station = :station AND ours = :number")
 _OURS = text("SELECT ours FROM backend_transactions WHERE station = :station AND theirs = :number ORDER BY ours DESC")
 
+_KEEP = text(
+    "INSERT INTO backend_memory (owner, name, body) VALUES (:owner, :name, :body)"
+    " ON CONFLICT (owner, name) DO UPDATE SET body = excluded.body"
+)
+_DROP = text("DELETE FROM backend_memory WHERE owner = :owner AND name = :name")
+_KEPT = text("SELECT name, body FROM backend_memory WHERE owner = :owner ORDER BY name")
+
 
 class SqlOutbox:
     """Implements `ports.Outbox`; every word is durable when a call returns.  All raise StoreError."""
@@ -71,6 +78,24 @@ class SqlOutbox:
     async def ours(self, station: StationId, theirs: int) -> int | None:
         """Return what we call a transaction of the back-end's; None if we do not know it."""
         return await self._find({"station": station, "number": theirs}, is_theirs=False)
+
+    async def keep(self, owner: str, name: str, body: str) -> None:
+        """Write down what a back-end said, in place of what it said before under the same name."""
+        values = {"owner": owner, "name": storable(name), "body": storable(body)}
+        await self._write(lambda connection: connection.execute(_KEEP, values))
+
+    async def drop(self, owner: str, name: str) -> None:
+        """Forget what a back-end said under a name."""
+        await self._write(lambda connection: connection.execute(_DROP, {"owner": owner, "name": storable(name)}))
+
+    async def kept(self, owner: str) -> dict[str, str]:
+        """Return what back-ends said and what was not dropped, by name."""
+
+        def read() -> dict[str, str]:
+            with reading(self._engine) as connection:
+                return {row.name: row.body for row in connection.execute(_KEPT, {"owner": owner})}
+
+        return await asyncio.to_thread(read)
 
     async def _find(self, values: Mapping[str, object], *, is_theirs: bool) -> int | None:
         def read() -> int | None:

@@ -74,6 +74,12 @@ CREATE TABLE backend_transactions (
 )
 """
 
+_BACKEND_MEMORY = """
+CREATE TABLE backend_memory (
+    owner TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (owner, name)
+)
+"""
+
 MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, tuple(_TABLES.split(";"))),
     (2, ("CREATE TABLE snapshots (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",)),
@@ -81,6 +87,7 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (4, tuple(_LOGBOOK.split(";"))),
     (5, tuple(_NETWORK.split(";"))),
     (6, tuple(_OUTBOX.split(";"))),
+    (7, (_BACKEND_MEMORY,)),
 )
 """(number, statements) of each step, in order."""
 
@@ -177,6 +184,15 @@ backend_transactions = Table(
     Column("theirs", BigInteger),
 )
 """What the operator's back-end calls the transactions that we numbered."""
+
+backend_memory = Table(
+    "backend_memory",
+    _metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("body", Text),
+)
+"""What operators' back-ends said that must outlive a restart: profiles by station, tokens of no station."""
 
 network_sites = Table("network_sites", _metadata, Column("site", Text, primary_key=True), Column("body", Text))
 """What each site of a network is, as it described itself last."""

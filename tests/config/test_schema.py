@@ -87,7 +87,12 @@ class TestKeys:
             (keys_module.TimingKeys, Timing, set[str](), set[str]()),
             (keys_module.MoneyKeys, Money, set[str](), set[str]()),
             (keys_module.ChargingKeys, Charging, set[str](), set[str]()),
-            (keys_module.OcppKeys, OcppSettings, {"upstream", "upstream_password_file"}, {"backends"}),
+            (
+                keys_module.OcppKeys,
+                OcppSettings,
+                {"upstream", "upstream_password_file", "tokens", "unknown_tokens", "away_tokens", "send_tokens"},
+                {"backends", "token_policy"},
+            ),
             (keys_module.StoreKeys, StoreSettings, set[str](), set[str]()),
             (keys_module.HttpKeys, HttpSettings, set[str](), {"tokens"}),
             (keys_module.MqttKeys, MqttSettings, {"password_file", "password_env"}, {"password"}),
