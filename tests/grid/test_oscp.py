@@ -16,6 +16,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from smartcharge.clock import now_s
+from smartcharge.control.limits import effective_limits
 from smartcharge.control.liveness import Liveness
 from smartcharge.grid.http import _Server as QuietServer
 from smartcharge.sim import loop
@@ -208,6 +210,40 @@ class TestForecasts:
             await sleep(60.0)
             (error,) = there.of("group_capacity_compliance_error")
             assert "box-2" in error["message"]
+            (unmet,) = error["forecasted_blocks"]
+            assert (unmet["capacity"], unmet["unit"], unmet["phase"]) == (4000.0, "W", "ALL")
+
+        play(tmp_path, story, cars=3)
+
+    def test_a_forecast_of_one_type_leaves_those_of_others_also_after_a_restart(self, tmp_path: Path) -> None:
+        async def story(r: Rig, there: Provider) -> None:
+            await there.beat(4000.0)
+            await there.forecast(block(20))
+            await r.restart()
+            await there.register()
+            await there.beat(4000.0)
+            await there.forecast(block(5), kind="GENERATION")
+            assert (r.limit_w(), len(r.state.sources["oscp dso"].limits)) == (20_000.0, 2)
+            assert effective_limits(r.state, now_s()).export_w == {"main": 5000.0}
+
+        play(tmp_path, story)
+
+    def test_more_is_asked_for_while_cars_go_without_and_taken_back_when_they_do_not(self, tmp_path: Path) -> None:
+        async def story(r: Rig, there: Provider) -> None:
+            await there.beat(40_000.0)
+            await there.forecast(block(60, 0.0, 30_000.0))
+            await sleep(400.0)
+            assert there.of("adjust_group_capacity_forecast") == []
+            await there.forecast(block(5, 0.0, 30_000.0))
+            await sleep(400.0)
+            (asked,) = there.of("adjust_group_capacity_forecast")
+            assert (asked["group_id"], asked["type"]) == ("g1", "CONSUMPTION")
+            (wanted,) = asked["forecasted_blocks"]
+            assert wanted["capacity"] == 66_000.0, "three cars with 22 kW each"
+            await there.forecast(block(60, 0.0, 30_000.0))
+            await sleep(400.0)
+            (_, back) = there.of("adjust_group_capacity_forecast")
+            assert [b["capacity"] for b in back["forecasted_blocks"]] == [60_000.0]
 
         play(tmp_path, story, cars=3)
 
@@ -231,6 +267,20 @@ class TestLostLine:
             assert r.limit_w() == FAILSAFE_W
             await there.forecast(block(25))
             assert r.limit_w() == 25_000.0
+
+        play(tmp_path, story)
+
+    def test_the_fallback_is_known_after_a_restart(self, tmp_path: Path) -> None:
+        async def story(r: Rig, there: Provider) -> None:
+            await there.beat(100.0)
+            await there.forecast(block(20, 0.0, 300.0))
+            await there.forecast(block(7, 0.0, 1000.0), block(6, 1000.0, 2000.0), kind="FALLBACK_CONSUMPTION")
+            await r.restart()
+            assert r.limit_w() == 7000.0
+            await sleep(1000.0)
+            assert r.limit_w() == 6000.0
+            await sleep(1000.0)
+            assert r.limit_w() == FAILSAFE_W
 
         play(tmp_path, story)
 

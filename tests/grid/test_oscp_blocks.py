@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from smartcharge.grid.oscp.limits import fallback_w, limits_of, next_edge_s
+from smartcharge.control.records import key_of
+from smartcharge.grid.oscp.asks import blocks_of
+from smartcharge.grid.oscp.limits import limits_of, steps_of
 from smartcharge.grid.oscp.messages import Forecast
 from smartcharge.model import Direction, GridSource, Phases
 from tests.builders import MAIN, circuit
@@ -45,17 +47,27 @@ class TestLimits:
         ],
     )
     def test_units_and_phases(self, one: dict[str, Any], amps: Phases | None, watts: float | None) -> None:
-        (limit,) = limits_of([forecast(one)], SOURCE, HERE, T0_S)
+        (limit,) = limits_of(forecast(one), SOURCE, HERE, T0_S)
         assert (limit.current_a, limit.power_w, limit.direction) == (amps, watts, Direction.IMPORT)
         assert (limit.start_s, limit.end_s) == (T0_S, T0_S + 3600.0)
 
-    def test_generation_is_export_and_the_others_limit_nothing(self) -> None:
-        kinds = [forecast(block(1), kind=k) for k in ("GENERATION", "FALLBACK_CONSUMPTION", "OPTIMUM")]
-        (limit,) = limits_of(kinds, SOURCE, HERE, T0_S)
+    def test_generation_is_export(self) -> None:
+        (limit,) = limits_of(forecast(block(1), kind="GENERATION"), SOURCE, HERE, T0_S)
         assert limit.direction is Direction.EXPORT
 
+    def test_blocks_on_single_phases_are_told_apart(self) -> None:
+        found = limits_of(forecast(block(9, "A", "ONE"), block(8, "A", "TWO")), SOURCE, HERE, T0_S)
+        assert len({key_of(limit) for limit in found}) == 2
+
+    @pytest.mark.parametrize(
+        "one", [block(10_000, "W"), block(16, "A"), block(16, "A", "TWO"), block(0, "W")], ids=lambda b: b["phase"]
+    )
+    def test_goes_back_as_the_block_that_it_came_in(self, one: dict[str, Any]) -> None:
+        (limit,) = limits_of(forecast(one), SOURCE, HERE, T0_S)
+        assert blocks_of(limit, HERE) == [one]
+
     def test_what_ended_is_left_out(self) -> None:
-        assert limits_of([forecast(block(1, start=-20.0, end=-10.0))], SOURCE, HERE, T0_S) == ()
+        assert limits_of(forecast(block(1, start=-20.0, end=-10.0)), SOURCE, HERE, T0_S) == ()
 
     @pytest.mark.parametrize(
         "wrong",
@@ -70,16 +82,16 @@ class TestLimits:
 
 
 class TestFallback:
-    def test_the_strictest_block_of_now(self) -> None:
+    def test_blocks_are_steps_in_watts_of_all_phases(self) -> None:
         one = forecast(
-            block(8), block(16, "A", "ONE"), block(9, "A"), block(1, start=100.0), kind="FALLBACK_CONSUMPTION"
-        )
-        assert fallback_w(one, HERE, T0_S) == pytest.approx(9 * 690.0)
-        assert fallback_w(one, HERE, T0_S + 100.0) == 1000.0
-        assert fallback_w(one, HERE, T0_S + 3600.0) is None
-        assert fallback_w(None, HERE, T0_S) is None
+            block(8), block(16, "A", "ONE"), block(2, "KW", "TWO"), block(1, end=0.5, start=-1.0),
+            kind="FALLBACK_CONSUMPTION",
+        )  # fmt: skip
+        found = steps_of(one, HERE, T0_S)
+        assert [s.power_w for s in found] == [8000.0, pytest.approx(16 * 690.0), 6000.0, 1000.0]
+        assert {s.direction for s in found} == {Direction.IMPORT}
+        assert steps_of(one, HERE, T0_S + 3600.0) == ()
 
-    def test_the_next_edge(self) -> None:
-        one = forecast(block(8), block(1, start=100.0))
-        assert [next_edge_s(one, T0_S + s) for s in (-1.0, 0.0, 100.0)] == [T0_S, T0_S + 100.0, T0_S + 3600.0]
-        assert next_edge_s(one, T0_S + 3600.0) is None
+    def test_of_generation_is_export(self) -> None:
+        (step,) = steps_of(forecast(block(8), kind="FALLBACK_GENERATION"), HERE, T0_S)
+        assert (step.direction, step.end_s) == (Direction.EXPORT, T0_S + 3600.0)

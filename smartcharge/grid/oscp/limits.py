@@ -1,41 +1,36 @@
-"""From blocks of capacity to grid limits and the fallback in force."""
+"""From blocks of capacity to grid limits and what holds when the line is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
+from smartcharge.events import FailsafeStep
 from smartcharge.grid.oscp.messages import Block, Forecast
 from smartcharge.model import Circuit, Direction, GridLimit, GridSource, Phases
 
 _PHASE = {"ONE": 0, "TWO": 1, "THREE": 2}
-_DIRECTION = {"CONSUMPTION": Direction.IMPORT, "GENERATION": Direction.EXPORT}
+LIMITS = {"CONSUMPTION": Direction.IMPORT, "GENERATION": Direction.EXPORT}
+FALLBACKS = {"FALLBACK_CONSUMPTION": Direction.IMPORT, "FALLBACK_GENERATION": Direction.EXPORT}
+"""Types of forecasts, and the direction of each; OPTIMUM is a wish, and limits nothing."""
 
 
-def limits_of(
-    forecasts: Iterable[Forecast], source: GridSource, circuit: Circuit, now_s: float
-) -> tuple[GridLimit, ...]:
-    """Return what forecasts allow from now on; fallback and optimum limit nothing."""
+def limits_of(forecast: Forecast, source: GridSource, circuit: Circuit, now_s: float) -> tuple[GridLimit, ...]:
+    """Return what a forecast of consumption or generation allows from now on."""
     return tuple(
         _limit(block, forecast, source, circuit, now_s)
-        for forecast in forecasts
-        if forecast.type in _DIRECTION
         for block in forecast.forecasted_blocks
         if block.end_time.timestamp() > now_s
     )
 
 
-def fallback_w(forecast: Forecast | None, circuit: Circuit, now_s: float) -> float | None:
-    """Return the power [W] of the fallback now, the strictest of blocks that overlap; None where none says."""
-    blocks = [] if forecast is None else forecast.forecasted_blocks
-    now = [b for b in blocks if b.start_time.timestamp() <= now_s < b.end_time.timestamp()]
-    return min((_power_w(block, circuit) for block in now), default=None)
-
-
-def next_edge_s(forecast: Forecast | None, now_s: float) -> float | None:
-    """Return when a block of a forecast begins or ends next; None if none does."""
-    blocks: Sequence[Block] = [] if forecast is None else forecast.forecasted_blocks
-    edges = [t.timestamp() for block in blocks for t in (block.start_time, block.end_time)]
-    return min((edge for edge in edges if edge > now_s), default=None)
+def steps_of(forecast: Forecast, circuit: Circuit, now_s: float) -> tuple[FailsafeStep, ...]:
+    """Return what a fallback forecast says of the time when the line is lost."""
+    return tuple(
+        FailsafeStep(
+            start_s=block.start_time.timestamp(), end_s=block.end_time.timestamp(), power_w=_power_w(block, circuit),
+            direction=FALLBACKS[forecast.type],
+        )
+        for block in forecast.forecasted_blocks
+        if block.end_time.timestamp() > now_s
+    )  # fmt: skip
 
 
 def _limit(block: Block, forecast: Forecast, source: GridSource, circuit: Circuit, now_s: float) -> GridLimit:
@@ -47,10 +42,10 @@ def _limit(block: Block, forecast: Forecast, source: GridSource, circuit: Circui
         current_a=None if is_total else _current_a(block, circuit),
         power_w=_watts(block) if is_total else None,
         scope=source.scope,
-        direction=_DIRECTION[forecast.type],
+        direction=LIMITS[forecast.type],
         start_s=block.start_time.timestamp(),
         end_s=block.end_time.timestamp(),
-        version=forecast.group_id,
+        version=f"{forecast.group_id} {block.phase}" if block.phase in _PHASE else forecast.group_id,
     )
 
 

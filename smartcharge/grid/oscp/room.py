@@ -15,14 +15,16 @@ import httpx
 from fastapi import APIRouter, Header, HTTPException
 
 from smartcharge.clock import now_s
+from smartcharge.control.compliance import power_of
 from smartcharge.control.records import Key
 from smartcharge.control.state import State
 from smartcharge.errors import SourceError
-from smartcharge.events import FailsafeSet, LimitsReplaced, SourceHeard
-from smartcharge.grid.oscp.limits import fallback_w, limits_of, next_edge_s
+from smartcharge.events import FailsafeSet, FailsafeStep, LimitsReplaced, SourceHeard
+from smartcharge.grid.oscp.asks import blocks_of, open_blocks, wanted_blocks
+from smartcharge.grid.oscp.limits import FALLBACKS, LIMITS, limits_of, steps_of
 from smartcharge.grid.oscp.messages import Forecast, Handshake, Heartbeat, Register
 from smartcharge.grid.oscp.settings import OscpSettings
-from smartcharge.model import Site
+from smartcharge.model import Direction, GridLimit, Site
 from smartcharge.ports import Emit, Snapshot
 from smartcharge.words.base import utc
 
@@ -31,6 +33,8 @@ _log = logging.getLogger(__name__)
 VERSION = "2.0"
 AGAIN_S = 60.0
 """Pause before a registration that failed is tried again, and between measurements [s]."""
+ASK_S = 300.0
+"""How often it is looked whether more capacity is wanted [s]."""
 TIMEOUT_S = 15.0
 LONGEST_S = 86400.0
 """Longest time for which a heartbeat is believed [s]."""
@@ -51,15 +55,17 @@ class OscpRoom:
         """The token that we give out; a new one with each start."""
         self._theirs: str | None = None
         self._their_url = settings.url
-        self._forecasts: dict[str, Forecast] = {}
-        self._fallback_w: float | None = None
         self._heartbeat_s: float | None = None
         self._measures = False
-        self._state: State | None = None
+        self._snapshot: Snapshot | None = None
+        self._limits: dict[Direction, tuple[GridLimit, ...]] | None = None
+        self._steps: dict[Direction, tuple[FailsafeStep, ...]] | None = None
+        """What each type of forecast said last; None until one came since the start."""
         self._told: set[Key] = set()
+        self._asked: list[dict[str, Any]] = []
+        """The blocks of more capacity that we asked for last; none where we want no more."""
         self._outgoing: asyncio.Queue[tuple[str, dict[str, Any], str | None]] = asyncio.Queue(maxsize=100)
         self._registered = asyncio.Event()
-        self._new_fallback = asyncio.Event()
         self._emit: Emit | None = None
         self._trouble: str | None = "not registered yet"
         self.router = self._router()
@@ -79,15 +85,16 @@ class OscpRoom:
             group.create_task(self._speak(http), name=f"{self.name} out")
             group.create_task(self._beat(), name=f"{self.name} heartbeat")
             group.create_task(self._measure(), name=f"{self.name} measurements")
-            group.create_task(self._fall_back(emit), name=f"{self.name} fallback")
+            group.create_task(self._ask(), name=f"{self.name} asks")
 
     def observe(self, snapshot: Snapshot) -> None:
         """Keep what is measured, and say what cannot be met."""
-        self._state = snapshot.state
+        self._snapshot = snapshot
         for key, record in snapshot.state.records.items():
             if record.limit.source == self.name and record.unmet is not None and key not in self._told:
                 self._told.add(key)
-                self._say("group_capacity_compliance_error", {"message": record.unmet})
+                blocks = blocks_of(record.limit, self._circuit)
+                self._say("group_capacity_compliance_error", {"message": record.unmet, "forecasted_blocks": blocks})
         self._told &= snapshot.state.records.keys()
 
     # -- what the provider says
@@ -141,14 +148,31 @@ class OscpRoom:
         self._admit(token)
         if word.group_id != self._settings.group_id:
             raise HTTPException(404, f"group {word.group_id!r} is not this site's")
-        self._forecasts[word.type] = word
-        if word.type.startswith("FALLBACK"):
-            self._new_fallback.set()
-            return
         at_s = now_s()
-        limits = limits_of(self._forecasts.values(), self._source, self._circuit, at_s)
         assert self._emit is not None
-        await self._emit(LimitsReplaced(at_s=at_s, source=self.name, limits=limits))
+        if word.type in FALLBACKS:
+            self._steps = {**self._known_steps(), FALLBACKS[word.type]: steps_of(word, self._circuit, at_s)}
+            steps = tuple(step for each in self._steps.values() for step in each)
+            await self._emit(FailsafeSet(at_s=at_s, source=self.name, steps=steps))
+        elif word.type in LIMITS:
+            mine = limits_of(word, self._source, self._circuit, at_s)
+            self._limits = {**self._known_limits(), LIMITS[word.type]: mine}
+            limits = tuple(limit for each in self._limits.values() for limit in each)
+            await self._emit(LimitsReplaced(at_s=at_s, source=self.name, limits=limits))
+
+    def _known_limits(self) -> dict[Direction, tuple[GridLimit, ...]]:
+        """Return the blocks in force, also those that an earlier life of ours was told."""
+        if self._limits is not None or self._snapshot is None:
+            return self._limits or {}
+        known = self._snapshot.state.sources[self.name].limits
+        return {way: tuple(limit for limit in known if limit.direction is way) for way in Direction}
+
+    def _known_steps(self) -> dict[Direction, tuple[FailsafeStep, ...]]:
+        if self._steps is not None or self._snapshot is None:
+            return self._steps or {}
+        told = self._snapshot.state.sources[self.name].told
+        steps = () if told is None else told.steps
+        return {way: tuple(step for step in steps if step.direction is way) for way in Direction}
 
     def _take(self, word: Handshake) -> None:
         self._heartbeat_s = word.required_behaviour.heartbeat_interval or self._heartbeat_s
@@ -222,7 +246,7 @@ class OscpRoom:
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(AGAIN_S)
-            power_w = None if self._state is None else self._measured_w(self._state)
+            power_w = None if self._snapshot is None else self._measured_w(self._snapshot.state)
             if self._measures and power_w is not None:
                 measurement = {
                     "value": round(power_w, 1), "phase": "ALL", "unit": "W", "direction": "NET",
@@ -232,25 +256,19 @@ class OscpRoom:
                 self._say("update_group_measurements", body)
 
     def _measured_w(self, state: State) -> float | None:
-        """Return what the meter of the circuit measured lately [W]; None where it says nothing."""
-        meter = state.meters.get(self._circuit.id)
-        if meter is None or self._circuit.meter is None:
-            return None
-        is_old = now_s() - meter.reading.at_s > self._circuit.meter.staleness.expires_s
-        return None if is_old else sum(meter.reading.current_a) * self._circuit.voltage_v
+        """Return what was drawn lately [W]; None where nobody can tell."""
+        measured = power_of(state, self._circuit.id, self._source.scope, now_s())
+        return None if measured is None else measured[0]
 
-    async def _fall_back(self, emit: Emit) -> None:
-        """Say what holds past `offline_mode_at`, whenever it changes."""
+    async def _ask(self) -> None:
+        """Ask for more capacity while cars will go without, and take that back when they will not."""
         while True:
-            forecast = self._forecasts.get("FALLBACK_CONSUMPTION")
-            power_w = fallback_w(forecast, self._circuit, now_s())
-            if power_w != self._fallback_w:
-                self._fallback_w = power_w
-                await emit(FailsafeSet(at_s=now_s(), source=self.name, power_w=power_w))
-            edge_s = next_edge_s(forecast, now_s())
-            self._new_fallback.clear()
-            try:
-                async with asyncio.timeout(None if edge_s is None else edge_s - now_s() + 0.001):
-                    await self._new_fallback.wait()
-            except TimeoutError:
-                pass
+            await asyncio.sleep(ASK_S)
+            if self._snapshot is None or not self._registered.is_set():
+                continue
+            wanted = wanted_blocks(self._snapshot, self.name, self._circuit)
+            blocks = wanted or (open_blocks(self._snapshot, self.name, self._circuit) if self._asked else [])
+            if blocks and blocks != self._asked:
+                body = {"group_id": self._settings.group_id, "type": "CONSUMPTION", "forecasted_blocks": blocks}
+                self._say("adjust_group_capacity_forecast", body)
+            self._asked = wanted
