@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeAlias
 
 from smartcharge.cli.log import Narrator
 from smartcharge.config import OcppSettings, Settings
@@ -29,7 +30,11 @@ from smartcharge.ports import Charger, Observer, Source
 from smartcharge.store import Store, open_store
 
 Say = Callable[[str], None]
-_Operator = OpenAdrRoom | OscpRoom | HttpRoom
+
+if TYPE_CHECKING:
+    from smartcharge.grid.openadr2b.room import OpenAdr2bRoom
+
+_Operator: TypeAlias = "OpenAdrRoom | OpenAdr2bRoom | OscpRoom | HttpRoom"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,9 +53,10 @@ async def serve(settings: Settings, say: Say) -> None:
             *(OscpRoom(settings.site, each) for each in settings.oscp),
             *(OpenAdrRoom(settings.site, each) for each in settings.openadr),
         ]
+        asked = _openadr2b(settings)
         routers = [server.router for server in servers]
         http = None if settings.http is None else HttpRoom(settings.site, settings.http, routers)
-        operators: list[_Operator] = [*servers, *([] if http is None else [http])]
+        operators: list[_Operator] = [*servers, *asked, *([] if http is None else [http])]
         controller = _controller(settings, store, csms, operators)
         running = asyncio.create_task(controller.run(), name="controller")
         try:
@@ -65,6 +71,15 @@ async def serve(settings: Settings, say: Say) -> None:
             with suppress(asyncio.CancelledError):
                 await running
     say("stopped")
+
+
+def _openadr2b(settings: Settings) -> list[OpenAdr2bRoom]:
+    """Return the clients of OpenADR 2.0b servers; only a site that has one needs the extra."""
+    if not settings.openadr2b:
+        return []
+    from smartcharge.grid.openadr2b.room import OpenAdr2bRoom  # noqa: PLC0415 - an optional extra
+
+    return [OpenAdr2bRoom(settings.site, each) for each in settings.openadr2b]
 
 
 def _csms(settings: Settings, store: Store) -> Csms:
@@ -138,6 +153,8 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
         say(f"mqtt: {settings.mqtt.host}:{settings.mqtt.port}/{settings.mqtt.prefix}/{settings.site.id}/#")
     for openadr in settings.openadr:
         say(f"openadr: {openadr.url}")
+    for openadr2b in settings.openadr2b:
+        say(f"openadr2b: {openadr2b.url}")
     for oscp in settings.oscp:
         say(f"oscp: {oscp.url}")
     if settings.http is not None:

@@ -16,6 +16,7 @@ from smartcharge.config.keys import (
     HttpKeys,
     MeterKeys,
     MqttKeys,
+    OpenAdr2bKeys,
     OpenAdrKeys,
     OscpKeys,
     SiteFile,
@@ -38,6 +39,7 @@ from smartcharge.csms.authority import TokenPolicy
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.csms.upstream import Backend
 from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.openadr2b.settings import OpenAdr2bSettings
 from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
@@ -83,6 +85,7 @@ def settings(file: SiteFile, folder: Path) -> Settings:
         ),
         http=None if file.http is None else _http(file.http, file.grid, folder),
         openadr=tuple(_openadr(o.id, o.openadr, folder) for o in file.grid if o.openadr is not None),
+        openadr2b=tuple(_openadr2b(o.id, o.openadr2b, folder) for o in file.grid if o.openadr2b is not None),
         oscp=tuple(_oscp(o.id, o.oscp, folder) for o in file.grid if o.oscp is not None),
     )
 
@@ -243,6 +246,18 @@ def _openadr(operator: str, keys: OpenAdrKeys, folder: Path) -> OpenAdrSettings:
         client_secret=openadr_secret(keys, folder),
         tls_ca=_file(keys.tls_ca, folder),
         targets=tuple(keys.targets),
+        simple_w=tuple(keys.simple_w),
+    )
+
+
+def _openadr2b(operator: str, keys: OpenAdr2bKeys, folder: Path) -> OpenAdr2bSettings:
+    plain = keys.model_dump(exclude={"tls_cert", "tls_key", "tls_ca", "simple_w"})
+    return OpenAdr2bSettings(
+        **plain,
+        operator=operator,
+        tls_cert=_file(keys.tls_cert, folder),
+        tls_key=_file(keys.tls_key, folder),
+        tls_ca=_file(keys.tls_ca, folder),
         simple_w=tuple(keys.simple_w),
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import NO_UPSTREAM, CircuitKeys, GridKeys, HttpKeys, OcppKeys, StationKeys
+from smartcharge.config.keys import NO_UPSTREAM, CircuitKeys, GridKeys, HttpKeys, OcppKeys, OpenAdr2bKeys, StationKeys
 from smartcharge.config.secrets import (
     grid_token,
     mqtt_password,
@@ -177,8 +178,8 @@ def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
 
 def _server(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
     """Yield what is wrong with the table of an operator that runs a server of its own."""
-    openadr, oscp = operator.openadr, operator.oscp
-    for name, table in (("openadr", openadr), ("oscp", oscp)):
+    openadr, openadr2b, oscp = operator.openadr, operator.openadr2b, operator.oscp
+    for name, table in (("openadr", openadr), ("openadr2b", openadr2b), ("oscp", oscp)):
         if (table is None) == (operator.protocol == name):
             wrong = "is missing" if table is None else f"is not used with protocol {operator.protocol}"
             yield Fault(f"{path}.{name}", wrong)
@@ -190,10 +191,24 @@ def _server(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
         if openadr.poll_s >= operator.heartbeat_s:
             reason = f"{openadr.poll_s:g} s must be below heartbeat_s, {operator.heartbeat_s:g} s"
             yield Fault(f"{path}.openadr.poll_s", reason)
+    if openadr2b is not None:
+        yield from _openadr2b(f"{path}.openadr2b", openadr2b, operator)
     if oscp is not None:
         yield from _encrypted(f"{path}.oscp", url=oscp.url, our_url=oscp.our_url)
         if not draft.has_http:
             yield Fault(f"{path}.protocol", "is oscp, but the file has no [http] for the provider to call")
+
+
+def _openadr2b(path: str, keys: OpenAdr2bKeys, operator: GridKeys) -> Iterator[Fault]:
+    yield from _encrypted(path, url=keys.url)
+    if find_spec("openleadr") is None:
+        yield Fault(f"{path.rpartition('.')[0]}.protocol", "needs openleadr: pip install 'smartcharge[openadr2b]'")
+    if (keys.tls_cert is None) != (keys.tls_key is None):
+        missing = "tls_cert" if keys.tls_cert is None else "tls_key"
+        yield Fault(f"{path}.{missing}", "is missing: a certificate and its key go together")
+    if keys.poll_s >= operator.heartbeat_s:
+        reason = f"{keys.poll_s:g} s must be below heartbeat_s, {operator.heartbeat_s:g} s"
+        yield Fault(f"{path}.poll_s", reason)
 
 
 def _encrypted(path: str, **urls: str | None) -> Iterator[Fault]:
@@ -206,10 +221,14 @@ def _http(http: HttpKeys, folder: Path) -> Iterator[Fault]:
     """Yield what is wrong with the HTTP server: a token must not cross a network unencrypted."""
     if http.tls_cert is None and http.host not in _HERE:
         yield Fault("http.tls_cert", f"is missing: on {http.host} tokens would be sent in the clear")
-    for key in ("tls_cert", "tls_key"):
-        name = getattr(http, key)
+    yield from _files("http", http, folder)
+
+
+def _files(path: str, keys: HttpKeys | OpenAdr2bKeys, folder: Path) -> Iterator[Fault]:
+    for key in ("tls_cert", "tls_key", "tls_ca"):
+        name = getattr(keys, key, None)
         if name is not None and not (folder / name).is_file():
-            yield Fault(f"http.{key}", f"there is no file {folder / name}")
+            yield Fault(f"{path}.{key}", f"there is no file {folder / name}")
 
 
 def _loads(path: str, station: StationKeys) -> Iterator[Fault]:
@@ -262,6 +281,8 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
         if operator.openadr is not None:
             path = f"grid[{i}].openadr.secret_file"
             yield from _readable(path, partial(openadr_secret, operator.openadr, folder))
+        if operator.openadr2b is not None:
+            yield from _files(f"grid[{i}].openadr2b", operator.openadr2b, folder)
         if operator.oscp is not None:
             yield from _readable(f"grid[{i}].oscp.token_file", partial(oscp_token, operator.oscp, folder))
     for i, station in draft.stations.items():

@@ -145,6 +145,27 @@ class OpenAdrKeys(Keys):
     """Base URL of our own HTTP server as it sees it, for notifications; needs `[http]`; none only polls."""
 
 
+class OpenAdr2bKeys(Keys):
+    """An OpenADR 2.0b server (VTN); needs the extra `openadr2b`; lost after `heartbeat_s` without a good poll."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*[^\s/])?$")]
+    """Base of its services, e.g. `https://vtn.example/OpenADR2/Simple/2.0b`; without TLS only on this machine."""
+    ven_name: str
+    """Name of this client at the server."""
+    tls_cert: str | None = None
+    """PEM file of our certificate, which the server knows us by; messages are signed with it."""
+    tls_key: str | None = None
+    """PEM file of its key."""
+    tls_ca: str | None = None
+    """PEM file of the authority that signed the server's certificate; none trusts those of the system."""
+    vtn_fingerprint: str | None = None
+    """Fingerprint of the server's certificate, for servers that sign their messages; none does not look."""
+    poll_s: Positive = 10.0
+    """Time between two polls."""
+    simple_w: list[NotNegative] = []
+    """Limits at the levels of SIMPLE, from 0 on; none leaves SIMPLE alone."""
+
+
 class OscpKeys(Keys):
     """An OSCP 2.0 capacity provider; the site is a flexibility provider and needs `[http]` to be reached."""
 
@@ -167,10 +188,12 @@ class GridKeys(Keys):
 
     id: Id
     """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
-    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr", "oscp"]
-    """Limits over MQTT or HTTP, EEBUS LPC over either, a contact that closes (MQTT), OpenADR 3, or OSCP 2.0."""
+    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr", "openadr2b", "oscp"]
+    """Limits over MQTT or HTTP, EEBUS LPC over either, a contact (MQTT), OpenADR 3 or 2.0b, or OSCP 2.0."""
     openadr: OpenAdrKeys | None = None
     """Its server; for `openadr`."""
+    openadr2b: OpenAdr2bKeys | None = None
+    """Its server; for `openadr2b`."""
     oscp: OscpKeys | None = None
     """The capacity provider; for `oscp`."""
     token_file: str | None = None

@@ -10,7 +10,7 @@ from smartcharge.model import Circuit, CircuitId, GridSource, Release, Scope, St
 
 _LOADS = frozenset({"lpc", "relay"})
 """Protocols that limit controllable loads unless the file says otherwise."""
-_SCHEDULED = frozenset({"openadr", "oscp"})
+_SCHEDULED = frozenset({"openadr", "openadr2b", "oscp"})
 """Protocols that tell what is to come, which stays good while the line is down."""
 _DELAY_S = {"at-once": 0.0, "uk-2021": 600.0}
 """Longest random delay by rules: the default of the UK regulations (S.I. 2021/1467, regulation 11)."""

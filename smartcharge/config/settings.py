@@ -7,6 +7,7 @@ from pathlib import Path
 
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.openadr2b.settings import OpenAdr2bSettings
 from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Site
@@ -47,4 +48,5 @@ class Settings:
     http: HttpSettings | None = None
     """None where the file has no ``[http]``: there is no server."""
     openadr: tuple[OpenAdrSettings, ...] = ()
+    openadr2b: tuple[OpenAdr2bSettings, ...] = ()
     oscp: tuple[OscpSettings, ...] = ()

@@ -56,7 +56,7 @@ class TestOperator:
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
         (
             DSO.replace("mqtt", "telex"),
-            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay', 'openadr' or 'oscp', not 'telex'",
+            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay', 'openadr', 'openadr2b' or 'oscp', not 'telex'",
         ),
     ],
 )
@@ -130,6 +130,39 @@ class TestOpenAdr:
 
     def test_a_server_that_is_missing_is_named(self, tmp_path: Path) -> None:
         assert report(tmp_path, SITE, self.OPENADR, MAIN, BOX) == ["grid[0].openadr: is missing"]
+
+
+class TestOpenAdr2b:
+    TABLES = (
+        '[[grid]]\nid = "dso"\nprotocol = "openadr2b"\n[grid.openadr2b]\nven_name = "yard"\n'
+        'url = "https://vtn.example/2.0b"\nsimple_w = [9000]\n'
+    )
+
+    def test_its_server_arrives(self, tmp_path: Path) -> None:
+        (found,) = settled(tmp_path, SITE, self.TABLES, MAIN, BOX).openadr2b
+        assert (found.operator, found.ven_name, found.simple_w) == ("dso", "yard", (9000.0,))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "line"),
+        [
+            ("https", "http", "grid[0].openadr2b.url: must begin with https://"),
+            ("simple_w", 'tls_cert = "x"\nsimple_w', "grid[0].openadr2b.tls_key: is missing"),
+            ("simple_w", 'tls_cert = "x"\nsimple_w', "grid[0].openadr2b.tls_cert: there is no file"),
+            ("simple_w", "poll_s = 120\nsimple_w", "grid[0].openadr2b.poll_s: 120 s must be below"),
+            ('"openadr2b"', '"openadr"', "grid[0].openadr2b: is not used with protocol openadr"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path: Path, old: str, new: str, line: str) -> None:
+        found = report(tmp_path, SITE, self.TABLES.replace(old, new, 1), MAIN, BOX)
+        assert any(each.startswith(line) for each in found), found
+
+    def test_without_the_extra_it_is_said_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("smartcharge.config.checks.find_spec", lambda _: None)
+        assert report(tmp_path, SITE, self.TABLES, MAIN, BOX) == [
+            "grid[0].protocol: needs openleadr: pip install 'smartcharge[openadr2b]'"
+        ]
 
 
 class TestOscp:

@@ -22,6 +22,7 @@ from smartcharge.control.liveness import Liveness
 from smartcharge.control.state import State
 from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.openadr.ven import OpenAdrRoom
+from smartcharge.grid.openadr2b.room import OpenAdr2bRoom
 from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.mqtt.broker import embedded_broker
 from smartcharge.mqtt.quiet import QuietClient
@@ -173,7 +174,8 @@ async def rig(
         ]
         routers = [server.router for server in servers]
         http = None if settings.http is None else HttpRoom(site, replace(settings.http, port=http_port), routers)
-        rooms: tuple[Any, ...] = (*servers, *(() if http is None else (http,)))
+        asked = [OpenAdr2bRoom(site, each) for each in settings.openadr2b]
+        rooms: tuple[Any, ...] = (*servers, *asked, *(() if http is None else (http,)))
         plant = Plant(
             settings=replace(settings, site=site, mqtt=mqtt), journal=ListJournal(), chargers=(stations,),
             sources=(*sources, *rooms), observers=(*observers, *rooms),

@@ -229,7 +229,7 @@ class TestForecasts:
         play(tmp_path, story)
 
     def test_more_is_asked_for_while_cars_go_without_and_taken_back_when_they_do_not(self, tmp_path: Path) -> None:
-        async def story(r: Rig, there: Provider) -> None:
+        async def story(_: Rig, there: Provider) -> None:
             await there.beat(40_000.0)
             await there.forecast(block(60, 0.0, 30_000.0))
             await sleep(400.0)
@@ -242,7 +242,8 @@ class TestForecasts:
             assert wanted["capacity"] == 66_000.0, "three cars with 22 kW each"
             await there.forecast(block(60, 0.0, 30_000.0))
             await sleep(400.0)
-            (_, back) = there.of("adjust_group_capacity_forecast")
+            assert len(there.of("adjust_group_capacity_forecast")) == 2
+            back = there.of("adjust_group_capacity_forecast")[1]
             assert [b["capacity"] for b in back["forecasted_blocks"]] == [60_000.0]
 
         play(tmp_path, story, cars=3)
