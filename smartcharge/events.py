@@ -113,6 +113,16 @@ class SecurityReported(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationUpdated(Happening):
+    """A station told that a reservation ended without being used (OCPP 2.x ReservationStatusUpdate)."""
+
+    station: StationId
+    reservation_id: int
+    status: str
+    """``Expired``, ``Removed``, or ``NoTransaction``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugged(Happening):
     """A car is connected."""
 
@@ -200,6 +210,8 @@ class NeedStated(Happening):
     energy_wh: float | None = None
     depart_at_s: float | None = None
     priority: int | None = None
+    max_a: float | None = None
+    """The most that the car says it can take [A] (ISO 15118)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -591,6 +603,7 @@ Event: TypeAlias = (
     | FirmwareReported
     | LogReported
     | SecurityReported
+    | ReservationUpdated
     | Plugged
     | Unplugged
     | TransactionStarted

@@ -467,6 +467,8 @@ class Session:
     depart_at_s: float | None = None
     priority: int = 0
     """Higher goes first."""
+    max_a: float | None = None
+    """The most that its car says it can take [A]; None while it says nothing."""
     meter_start_wh: float | None = None
     delivered_wh: float = 0.0
     vehicle: Vehicle = Vehicle()

@@ -184,6 +184,38 @@ class DeliverCertificate:
 
     chain: str
     """PEM, the station's own first."""
+    request_id: int | None = None
+    """2.1: of the SignCertificate that it answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowMessage:
+    """SetDisplayMessage (2.x O01): show a text on the station's display."""
+
+    message_id: int
+    text: str
+    priority: str = "NormalCycle"
+    """MessagePriorityEnumType: AlwaysFront, InFront, NormalCycle."""
+    language: str | None = None
+    transaction_id: str | None = None
+    """Shown as long as this transaction runs; None until it is cleared, or its end."""
+    ends_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearMessage:
+    """ClearDisplayMessage (2.x O05)."""
+
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellCost:
+    """CostUpdated (2.x I02): show a driver what the transaction costs so far."""
+
+    transaction_id: str
+    total_cost: float
+    """In the currency of the station, taxes included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,5 +243,8 @@ Order: TypeAlias = (
     | ListCertificates
     | DeleteCertificate
     | DeliverCertificate
+    | ShowMessage
+    | ClearMessage
+    | TellCost
     | Message
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeAlias
 
 from smartcharge.cli.log import Narrator
 from smartcharge.config import OcppSettings, Settings
 from smartcharge.controller import Controller
 from smartcharge.csms.server import Csms, Options
+from smartcharge.csms.transfers import Handler
 from smartcharge.grid.http import HttpRoom
 from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.grid.oscp.room import OscpRoom
@@ -82,11 +84,17 @@ def _openadr2b(settings: Settings) -> list[OpenAdr2bRoom]:
     return [OpenAdr2bRoom(settings.site, each) for each in settings.openadr2b]
 
 
+def _transfers() -> Mapping[str, Handler]:
+    """Return what reads the DataTransfer of vendors: the entry points that are installed, by vendorId."""
+    return {point.name: point.load() for point in entry_points(group="smartcharge.transfers")}
+
+
 def _csms(settings: Settings, store: Store) -> Csms:
     ocpp = settings.ocpp
     options = Options(
         ssl=ocpp.tls_context(), security_profile=ocpp.security_profile, holds_unknown=ocpp.unknown == "hold",
-        backends=ocpp.backends, outbox=store.outbox, tokens=ocpp.token_policy,
+        backends=ocpp.backends, outbox=store.outbox, tokens=ocpp.token_policy, signer=ocpp.signer(),
+        transfers=_transfers(),
     )  # fmt: skip
     return Csms(settings.site, store.ledger, ocpp.host, ocpp.port, options)
 

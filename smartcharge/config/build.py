@@ -213,7 +213,7 @@ def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
 
 def _ocpp(file: SiteFile, folder: Path) -> OcppSettings:
     keys = file.ocpp
-    plain = {"host", "port", "security_profile", "unknown"}
+    plain = {"host", "port", "security_profile", "unknown", "ca_days"}
     tokens = () if keys.tokens is None else read_tokens(folder / keys.tokens)
     return OcppSettings(
         **keys.model_dump(include=plain),
@@ -224,6 +224,8 @@ def _ocpp(file: SiteFile, folder: Path) -> OcppSettings:
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
         tls_client_ca=_file(keys.tls_client_ca, folder),
+        ca_cert=_file(keys.ca_cert, folder),
+        ca_key=_file(keys.ca_key, folder),
     )
 
 

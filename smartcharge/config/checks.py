@@ -50,11 +50,21 @@ def faults(draft: Draft, folder: Path) -> Iterator[Fault]:
         yield from _readable(f"faults.vendors[{i}]", partial(vendor_codes, [name], folder))
     yield from _upstreams(draft)
     if draft.ocpp is not None:
-        if draft.ocpp.tokens is not None:
-            yield from _readable("ocpp.tokens", partial(read_tokens, folder / draft.ocpp.tokens))
-        elif draft.ocpp.send_tokens:
-            yield Fault("ocpp.send_tokens", "has no list to send: state tokens")
+        yield from _ocpp_files(draft.ocpp, folder)
         yield from _security(draft.ocpp, draft, folder)
+
+
+def _ocpp_files(ocpp: OcppKeys, folder: Path) -> Iterator[Fault]:
+    for key, other in (("ca_cert", "ca_key"), ("ca_key", "ca_cert")):
+        name = getattr(ocpp, key)
+        if name is None and getattr(ocpp, other) is not None:
+            yield Fault(f"ocpp.{key}", f"is missing: {other} needs it")
+        elif name is not None and not (folder / name).is_file():
+            yield Fault(f"ocpp.{key}", f"there is no file {folder / name}")
+    if ocpp.tokens is not None:
+        yield from _readable("ocpp.tokens", partial(read_tokens, folder / ocpp.tokens))
+    elif ocpp.send_tokens:
+        yield Fault("ocpp.send_tokens", "has no list to send: state tokens")
 
 
 def _security(ocpp: OcppKeys, draft: Draft, folder: Path) -> Iterator[Fault]:

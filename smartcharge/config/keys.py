@@ -291,6 +291,13 @@ connected to it too, through this controller."""
     """File with the password that a station has there, relative to the site file; `{id}` in it is the station's id."""
     tls_client_ca: str | None = None
     """PEM file of the authority that signs the stations' certificates (profile 3); each names its station's id."""
+    ca_cert: str | None = None
+    """PEM file of an authority of the site's own that signs the certificates which stations ask for; none refuses \
+them."""
+    ca_key: str | None = None
+    """PEM file of its key, not encrypted; readable by nobody else."""
+    ca_days: Annotated[int, Field(ge=1, le=3650)] = _OCPP.ca_days
+    """How long such a certificate is good."""
     tokens: str | None = None
     """File of the site's own list of who may charge, relative to the site file; see `docs/ocpp.md`."""
     unknown_tokens: Literal["accept", "refuse"] = _OCPP.token_policy.unknown

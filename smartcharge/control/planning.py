@@ -151,14 +151,17 @@ def remaining_wh(evse: EvseState, history: History) -> float:
 
 
 def offer_cap_a(evse: EvseState) -> float:
-    """Return the most that is worth offering a car [A]: what it was seen to take, and a little to show more.
+    """Return the most that is worth offering a car [A]: what it says it can take, or was seen to, and a little more.
 
     In steps it is the one above: the one below would throttle it.
     """
-    draw_a = evse.session.vehicle.draw_a if evse.session is not None else None
-    if draw_a is None:
+    session = evse.session
+    draw_a = session.vehicle.draw_a if session is not None else None
+    stated_a = session.max_a if session is not None else None
+    known = [a for a in (None if draw_a is None else draw_a + RAMP_A, stated_a) if a is not None]
+    if not known:
         return evse.evse.max_a
-    enough_a = max(draw_a + RAMP_A, evse.evse.min_a)
+    enough_a = max(min(known), evse.evse.min_a)
     return min([step for step in evse.evse.steps_a if step >= enough_a] or [enough_a, evse.evse.max_a])
 
 

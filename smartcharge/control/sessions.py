@@ -103,6 +103,7 @@ def need_stated(evse: EvseState, event: NeedStated) -> EvseState:
         energy_wh=evse.session.energy_wh if event.energy_wh is None else event.energy_wh,
         depart_at_s=evse.session.depart_at_s if event.depart_at_s is None else event.depart_at_s,
         priority=evse.session.priority if event.priority is None else event.priority,
+        max_a=evse.session.max_a if event.max_a is None else event.max_a,
     )
     return replace(evse, session=session, need=None)
 

@@ -48,6 +48,7 @@ from smartcharge.events import (
     Plugged,
     PricesSet,
     Rejected,
+    ReservationUpdated,
     ResetOrdered,
     Restored,
     SecurityReported,
@@ -187,6 +188,7 @@ def apply(state: State, event: Event) -> State:  # noqa: C901, PLR0911 - one ret
             | FirmwareReported()
             | LogReported()
             | SecurityReported()
+            | ReservationUpdated()
             | Watched()
             | SelfTested()
         ):

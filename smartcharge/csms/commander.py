@@ -208,6 +208,8 @@ class Commander:
 
     def _note(self, evse: Evse, command: Commanded) -> None:
         self._told[command.evse] = (command.limit_a, now_s())
+        if command.kind is ProfileKind.TRANSACTION:
+            self._memory.limits_a[command.evse] = command.limit_a
         for watcher in self._watchers:
             watcher.accepted(_profile(evse, command))
 

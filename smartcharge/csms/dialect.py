@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from smartcharge.csms.authority import Authority, Verdict
+from smartcharge.csms.device_model import DeviceModel
 from smartcharge.csms.metering import Meters, finite
 from smartcharge.csms.requests import WriteSetting
-from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
+from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived, clip
 from smartcharge.csms.schemas import parse_time_s
+from smartcharge.csms.signing import Signer
 from smartcharge.csms.strategy import Forms
+from smartcharge.csms.transfers import Handler
 from smartcharge.errors import ProtocolViolation, Refused
 from smartcharge.events import (
     Event,
@@ -26,7 +30,7 @@ from smartcharge.events import (
     StationLearnt,
 )
 from smartcharge.model import Evse, EvseId, Station, Timing
-from smartcharge.orders import GetLocalListVersion, SendLocalList
+from smartcharge.orders import DeliverCertificate, GetLocalListVersion, Message, SendLocalList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,6 +47,9 @@ _REMEMBERED_TRANSACTIONS = 256
 UNNAMED = "-1"
 """What some stations call a transaction whose number the server never told them."""
 _LOG_STATUS_16 = {"UploadFailed": "UploadFailure"}
+BASE_REPORT, MONITORING_REPORT = 1, 2
+"""Request ids of the reports that are asked for after a boot."""
+_OWN_CERTIFICATE = "ChargingStationCertificate"
 LIST_CHUNK = 50
 """So many entries of a local list are sent in one message at most."""
 DRAWS_A = 1.0
@@ -106,6 +113,15 @@ class Memory:
     """Who may charge, shared by all stations."""
     has_backend: bool = False
     """Whether an operator's back-end decides while it is there."""
+    signer: Signer | None = None
+    """Signs certificates for stations; None leaves that to others."""
+    transfers: Mapping[str, Handler] = field(default_factory=dict)
+    """What reads the DataTransfer of vendors, by vendorId."""
+    model: DeviceModel = field(default_factory=DeviceModel)
+    """What it told of itself (2.x)."""
+    serial: str | None = None
+    limits_a: dict[EvseId, float] = field(default_factory=dict)
+    """The limit [A] of a transaction that each EVSE accepted last."""
     list_chunk: int | None = None
     """So many entries of a local list it takes in one message; None while it did not say."""
     phases: dict[EvseId, int] = field(default_factory=dict)
@@ -114,12 +130,48 @@ class Memory:
     def booted(self, boot: StationBooted) -> None:
         """Take up what was learnt of other stations of the same vendor, model and firmware."""
         make = (boot.vendor, boot.model, boot.firmware)
+        self.serial = boot.serial
         if make != self.make:
-            self.make, self.forms = make, Forms.hinted(self.library.get(make))
+            self.make, self.forms, self.model = make, Forms.hinted(self.library.get(make)), self.model.anew()
 
     def judged(self, token: str, at_s: float, kind: str | None = None) -> Verdict:
         """Return our own answer about a token."""
         return self.authority.judge(token, at_s, kind=kind, has_backend=self.has_backend)
+
+    def signed(self, payload: Payload, now_s: float) -> Answer:
+        """Answer a SignCertificate of any version: what we sign follows as CertificateSigned.
+
+        With a back-end it is that one's to sign; certificates for plug and charge are no site's to give.
+        """
+        kind = payload.get("certificateType", _OWN_CERTIFICATE)
+        if self.signer is None or self.has_backend or kind != _OWN_CERTIFICATE:
+            return Answer(reply={"status": "Rejected"})
+        names = frozenset(name for name in (self.station.id, self.serial) if name)
+        try:
+            chain = self.signer.sign(payload["csr"], self.station.id, names, now_s)
+        except Refused as error:
+            logger.warning("%s: no certificate: %s", self.station.id, clip(str(error), 200))
+            return Answer(reply={"status": "Rejected"})
+        logger.info("%s: gets a new certificate", self.station.id)
+        delivery = DeliverCertificate(chain=chain, request_id=payload.get("requestId"))
+        return Answer(reply={"status": "Accepted"}, follow_up=(delivery,))
+
+    def can_hold(self, max_profiles: int, now_s: float) -> Iterator[Event]:
+        """Yield the news that a station holds so many charging profiles."""
+        known = self.learnt or StationLearnt(at_s=now_s, station=self.station.id)
+        if known.max_profiles != max_profiles:
+            self.learnt = replace(known, at_s=now_s, max_profiles=max_profiles)
+            yield self.learnt
+
+    def report_requests(self) -> tuple[Request, ...]:
+        """Return what is asked of a 2.x station that did not tell its device model yet."""
+        if self.model.variables:
+            return ()
+        base = {"requestId": BASE_REPORT, "reportBase": "FullInventory"}
+        return (
+            Message(action="GetBaseReport", payload=base),
+            Message(action="GetMonitoringReport", payload={"requestId": MONITORING_REPORT}),
+        )
 
     def list_requests(self, enabling: str) -> tuple[Request, ...]:
         """Return what is asked of a station that is to keep the site's list of tokens."""
@@ -166,6 +218,7 @@ class Memory:
         """Note that a transaction runs, or is over, on an EVSE."""
         if is_over:
             self.phases.pop(evse, None)  # the next car may be another
+            self.limits_a.pop(evse, None)
         known = self.transactions.get(transaction_id)
         seq_no = None if known is None else known.seq_no
         self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over, seq_no=seq_no)

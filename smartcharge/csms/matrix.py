@@ -31,6 +31,7 @@ from smartcharge.orders import (
     CancelReservation,
     ChangeAvailability,
     ClearCache,
+    ClearMessage,
     DeleteCertificate,
     DeliverCertificate,
     GetDiagnostics,
@@ -43,6 +44,8 @@ from smartcharge.orders import (
     Reset,
     RootUse,
     SendLocalList,
+    ShowMessage,
+    TellCost,
     Transfer,
     Unlock,
     UpdateFirmware,
@@ -96,6 +99,9 @@ ORDERS: tuple[Order, ...] = (
     ListCertificates(use=RootUse.CSMS),
     DeleteCertificate(hash_data=_HASH),
     DeliverCertificate(chain="PEM"),
+    ShowMessage(message_id=1, text="Welcome", language="en", transaction_id="7", ends_s=3600.0),
+    ClearMessage(message_id=1),
+    TellCost(transaction_id="7", total_cost=1.5),
 )  # fmt: skip
 """An example of each order of `smartcharge.orders`."""
 

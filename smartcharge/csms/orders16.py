@@ -13,6 +13,7 @@ from smartcharge.orders import (
     CancelReservation,
     ChangeAvailability,
     ClearCache,
+    ClearMessage,
     DeleteCertificate,
     DeliverCertificate,
     GetDiagnostics,
@@ -27,6 +28,8 @@ from smartcharge.orders import (
     Reset,
     RootUse,
     SendLocalList,
+    ShowMessage,
+    TellCost,
     Transfer,
     Unlock,
     UpdateFirmware,
@@ -76,6 +79,8 @@ def call(order: Order, number_of: NumberOf) -> Call:  # noqa: C901, PLR0911, PLR
             return Call(action="GetInstalledCertificateIds", payload={"certificateType": _use(order.use)})
         case DeleteCertificate():
             return Call(action="DeleteCertificate", payload={"certificateHashData": dict(order.hash_data)})
+        case ShowMessage() | ClearMessage() | TellCost():
+            raise Refused(f"1.6 has no {type(order).__name__}")
         case DeliverCertificate():
             return Call(action="CertificateSigned", payload={"certificateChain": order.chain})
         case Message():

@@ -11,6 +11,7 @@ from smartcharge.orders import (
     CancelReservation,
     ChangeAvailability,
     ClearCache,
+    ClearMessage,
     DeleteCertificate,
     DeliverCertificate,
     GetDiagnostics,
@@ -24,6 +25,8 @@ from smartcharge.orders import (
     Reserve,
     Reset,
     SendLocalList,
+    ShowMessage,
+    TellCost,
     Transfer,
     Unlock,
     UpdateFirmware,
@@ -71,7 +74,15 @@ def call(order: Order, number_of: NumberOf) -> Call:  # noqa: C901, PLR0911, PLR
             return Call(action="DeleteCertificate", payload={"certificateHashData": dict(order.hash_data)})
         case DeliverCertificate():
             payload = {"certificateChain": order.chain, "certificateType": "ChargingStationCertificate"}
-            return Call(action="CertificateSigned", payload=payload)
+            of_request = {} if order.request_id is None else {"requestId": order.request_id}
+            return Call(action="CertificateSigned", payload={**payload, **of_request})
+        case ShowMessage():
+            return Call(action="SetDisplayMessage", payload={"message": _message(order)})
+        case ClearMessage():
+            return Call(action="ClearDisplayMessage", payload={"id": order.message_id})
+        case TellCost():
+            cost: Payload = {"totalCost": order.total_cost, "transactionId": order.transaction_id}
+            return Call(action="CostUpdated", payload=cost)
         case Message():
             return Call(action=order.action, payload=dict(order.payload))
         case _:
@@ -94,6 +105,20 @@ def _list_entry(entry: ListEntry) -> Payload:
     if entry.group is not None:
         info["groupIdToken"] = {"idToken": entry.group, "type": entry.kind}
     return {**token, "idTokenInfo": info}
+
+
+def _message(order: ShowMessage) -> Payload:
+    content = {"format": "UTF8", "content": order.text}
+    shown: Payload = {
+        "id": order.message_id,
+        "priority": order.priority,
+        "message": content if order.language is None else {**content, "language": order.language},
+    }
+    if order.transaction_id is not None:
+        shown["transactionId"] = order.transaction_id
+    if order.ends_s is not None:
+        shown["endDateTime"] = format_time(order.ends_s)
+    return shown
 
 
 def _reservation(order: Reserve, number: int) -> Payload:

@@ -22,12 +22,15 @@ from websockets.typing import Subprotocol
 from smartcharge.clock import now_s
 from smartcharge.csms.admission import Admission, Handshake
 from smartcharge.csms.authority import Authority, TokenPolicy
+from smartcharge.csms.device_model import DeviceModel
 from smartcharge.csms.dialect import Dialect, Make, Memory
 from smartcharge.csms.held import MAX_HELD, hold
 from smartcharge.csms.rpc import MAX_FRAME, clip
 from smartcharge.csms.schemas import Version, actions
+from smartcharge.csms.signing import Signer
 from smartcharge.csms.station import Link
 from smartcharge.csms.strategy import Forms
+from smartcharge.csms.transfers import Handler
 from smartcharge.csms.upstream import Backend, Upstream, recall
 from smartcharge.csms.v16 import STATION_FAULTS, Dialect16
 from smartcharge.csms.v21 import Dialect21
@@ -76,6 +79,10 @@ class Options:
     """The operator's back-end of each station that has one."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
     """Who may charge."""
+    signer: Signer | None = None
+    """Signs the certificates that stations ask for; None refuses."""
+    transfers: Mapping[str, Handler] = field(default_factory=dict)
+    """What reads the DataTransfer of vendors, by vendorId."""
     outbox: Outbox | None = None
     """Where messages wait for back-ends; without one, none is spoken to."""
     handshake_s: float = 10.0
@@ -109,6 +116,8 @@ class Csms:
                 library=library,
                 authority=self._authority,
                 has_backend=s.id in self._options.backends,
+                signer=self._options.signer,
+                transfers=self._options.transfers,
             )
             for s in self._stations.values()
         }
@@ -208,6 +217,10 @@ class Csms:
             self._memories[station].remember(command.transaction_id, command.evse)
         if link is None or not link.wish(command):
             self._unsent.put_nowait(Unanswered(at_s=now_s(), command_id=command.command_id, evse=command.evse))
+
+    def device_model(self, station: StationId) -> DeviceModel:
+        """Return what a 2.x station told of itself: variables, monitors, messages; empty before it did."""
+        return self._memories[station].model
 
     async def ask(self, station: StationId, request: Request) -> Payload:
         """Send a request and return the station's answer; raises Unreachable or Refused."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from smartcharge.csms.authority import TokenPolicy
+from smartcharge.csms.signing import Signer
 from smartcharge.csms.upstream import Backend
 from smartcharge.errors import ConfigError
 from smartcharge.model import StationId
@@ -31,6 +32,10 @@ class OcppSettings:
     tls_client_ca: Path | None = None
     """PEM file of the authority that signs the stations' certificates."""
 
+    ca_cert: Path | None = None
+    """PEM file of the authority that signs what stations ask for; None refuses them."""
+    ca_key: Path | None = None
+    ca_days: int = 365
     token_policy: TokenPolicy = field(default_factory=TokenPolicy)
     """Who may charge."""
     backends: Mapping[StationId, Backend] = field(default_factory=dict)
@@ -40,6 +45,12 @@ class OcppSettings:
     def is_encrypted(self) -> bool:
         """Tell whether stations connect with wss."""
         return self.security_profile >= 2
+
+    def signer(self) -> Signer | None:
+        """Return what signs the certificates of stations, or None; raises ConfigError if a file cannot be used."""
+        if self.ca_cert is None or self.ca_key is None:
+            return None
+        return Signer(self.ca_cert, self.ca_key, self.ca_days)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return what to encrypt with (TLS 1.2 or newer), or None; raises ConfigError if a file cannot be used."""

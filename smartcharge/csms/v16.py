@@ -41,6 +41,8 @@ from smartcharge.csms.requests import (
 )
 from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
+from smartcharge.csms.transfers import COST, PNC, cost_message, plug_and_charge, transferred
+from smartcharge.csms.v201 import Dialect201
 from smartcharge.events import (
     Charging,
     ChargingChanged,
@@ -70,12 +72,6 @@ MAX_PERIODS = "ChargingScheduleMaxPeriods"
 MAX_PROFILES = "MaxChargingProfilesInstalled"
 LIST_CHUNK = "SendLocalListMaxLength"
 
-_STATIC: Mapping[str, Payload] = {
-    "DataTransfer": {"status": "UnknownVendorId"},
-    "SignCertificate": {"status": "Rejected"},
-}
-"""Calls with nothing in them for the controller."""
-
 _OCCUPIED: Mapping[str, Charging | None] = {
     ChargePointStatus.preparing.value: None,
     ChargePointStatus.charging.value: Charging.CHARGING,
@@ -97,15 +93,19 @@ class Dialect16:
     def __init__(self, memory: Memory, ledger: Ledger) -> None:
         self._memory = memory
         self._ledger = ledger
+        inner = Dialect201(memory)
+        self._transfers = {PNC: plug_and_charge(inner.handled), COST: cost_message, **memory.transfers}
         self._handlers: dict[str, Handler] = {
             "Authorize": self._authorize,
             "BootNotification": self._boot,
+            "DataTransfer": self._transferred,
             "DiagnosticsStatusNotification": self._log_status,
             "FirmwareStatusNotification": self._firmware_status,
             "Heartbeat": self._heartbeat,
             "LogStatusNotification": self._log_status,
             "MeterValues": self._meter_values,
             "SecurityEventNotification": self._security_event,
+            "SignCertificate": self._signed,
             "SignedFirmwareStatusNotification": self._firmware_status,
             "StartTransaction": self._start_transaction,
             "StatusNotification": self._status,
@@ -114,18 +114,17 @@ class Dialect16:
 
     @property
     def acknowledges(self) -> frozenset[str]:
-        """Return the actions that are answered and have nothing in them for the controller."""
-        return frozenset(_STATIC)
+        """Return nothing: in every message of 1.6 there is something for the controller."""
+        return frozenset()
 
     @property
     def handles(self) -> frozenset[str]:
         """Return the actions of stations that are understood."""
-        return frozenset(self._handlers) | self.acknowledges
+        return frozenset(self._handlers)
 
     async def translate(self, call: CallReceived | SendReceived, now_s: float) -> Answer:
         """Return what a station's call comes to."""
-        handler = self._handlers.get(call.action)
-        return Answer(reply=_STATIC[call.action]) if handler is None else await handler(call.payload, now_s)
+        return await self._handlers[call.action](call.payload, now_s)
 
     async def _boot(self, payload: Payload, now_s: float) -> Answer:
         booted = StationBooted(
@@ -151,6 +150,14 @@ class Dialect16:
 
     async def _log_status(self, payload: Payload, now_s: float) -> Answer:
         return Answer(reply={}, events=(self._memory.log_reported(payload, now_s),))
+
+    async def _transferred(self, payload: Payload, now_s: float) -> Answer:
+        read = await transferred(self._transfers, self._memory, payload, now_s)
+        data = {} if read.data is None else {"data": read.data}
+        return Answer(reply={"status": read.status, **data}, events=read.events, follow_up=read.follow_up)
+
+    async def _signed(self, payload: Payload, now_s: float) -> Answer:
+        return self._memory.signed(payload, now_s)
 
     async def _security_event(self, payload: Payload, now_s: float) -> Answer:
         return Answer(reply={}, events=(self._memory.security_reported(payload, now_s),))

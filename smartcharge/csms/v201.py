@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ocpp.v201.enums import (
@@ -13,7 +13,9 @@ from ocpp.v201.enums import (
 
 from smartcharge.csms import orders2
 from smartcharge.csms.dialect import Answer, Call, Memory, time_or_now_s, whole
-from smartcharge.csms.metering import CURRENT, ENERGY, LARGEST_C, POWER, SOC, VOLTAGE, Sample, finite, sampled
+from smartcharge.csms.metering import CURRENT, ENERGY, POWER, SOC, VOLTAGE, Sample, finite, sampled
+from smartcharge.csms.needs import needed, scheduled
+from smartcharge.csms.reporting import Reporting
 from smartcharge.csms.requests import (
     ClearProfiles,
     GetSchedule,
@@ -32,17 +34,17 @@ from smartcharge.csms.requests import (
     valid_to,
 )
 from smartcharge.csms.rpc import CallReceived, SendReceived
-from smartcharge.csms.schemas import Payload, Version, format_time, parse_time_s
+from smartcharge.csms.schemas import Payload, Version, format_time
+from smartcharge.csms.transfers import transferred
 from smartcharge.events import (
     Charging,
     ChargingChanged,
     Event,
-    FaultCleared,
     FaultRaised,
     Metered,
-    NeedStated,
     Plugged,
     ProfileKind,
+    ReservationUpdated,
     StationBooted,
     StationLearnt,
     TransactionEnded,
@@ -65,24 +67,15 @@ MAX_MULTIPLIER = 9
 
 _STATIC: Mapping[str, Payload] = {
     "ClearedChargingLimit": {},
-    "DataTransfer": {"status": "UnknownVendorId"},
     "Get15118EVCertificate": {"status": "Failed", "exiResponse": ""},
     "GetCertificateStatus": {"status": "Failed"},
     "NotifyChargingLimit": {},
     "NotifyCustomerInformation": {},
-    "NotifyDisplayMessages": {},
-    "NotifyEVChargingSchedule": {"status": "Accepted"},
-    "NotifyMonitoringReport": {},
-    "NotifyReport": {},
     "PublishFirmwareStatusNotification": {},
     "ReportChargingProfiles": {},
-    "ReservationStatusUpdate": {},
-    "SignCertificate": {"status": "Rejected"},
 }
 """Calls with nothing in them for the controller."""
 
-_PROBLEMS = frozenset({"Problem", "Active", "Fault", "Overload", "Tripped"})
-"""Variables of a component that are true while something is wrong with it (appendix 3)."""
 _FREE = frozenset({ConnectorStatusEnumType.available.value, ConnectorStatusEnumType.reserved.value})
 
 
@@ -95,7 +88,7 @@ class Dialect201:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._connectors: dict[EvseId, dict[int, str]] = {}
-        self._problems: dict[tuple[EvseId, str], str] = {}
+        self._reporting = Reporting(memory)
         self._handlers: dict[str, Handler] = {
             "Authorize": lambda p, now_s: Answer(reply={"idTokenInfo": self._token_info(p["idToken"], now_s)}),
             "BootNotification": self._boot,
@@ -103,11 +96,14 @@ class Dialect201:
             "Heartbeat": lambda _, now_s: Answer(reply={"currentTime": format_time(now_s)}),
             "LogStatusNotification": self._log_status,
             "MeterValues": self._meter_values,
-            "NotifyEVChargingNeeds": self._needs,
-            "NotifyEvent": self._notify_event,
+            "NotifyEVChargingNeeds": lambda p, now_s: needed(memory, p, now_s),
+            "NotifyEVChargingSchedule": lambda p, _: scheduled(memory, p),
+            "ReservationStatusUpdate": self._reservation,
             "SecurityEventNotification": self._security_event,
+            "SignCertificate": memory.signed,
             "StatusNotification": self._status,
             "TransactionEvent": self._transaction_event,
+            **self._reporting.handlers,
         }
         self._static: Mapping[str, Payload] = _STATIC
 
@@ -119,12 +115,18 @@ class Dialect201:
     @property
     def handles(self) -> frozenset[str]:
         """Return the actions of stations that are understood."""
-        return frozenset(self._handlers) | self.acknowledges
+        return frozenset(self._handlers) | self.acknowledges | {"DataTransfer"}
 
     async def translate(self, call: CallReceived | SendReceived, now_s: float) -> Answer:
         """Return what a station's call comes to."""
-        handler = self._handlers.get(call.action)
-        return Answer(reply=self._static[call.action]) if handler is None else handler(call.payload, now_s)
+        return await self.handled(call.action, call.payload, now_s)
+
+    async def handled(self, action: str, payload: Payload, now_s: float) -> Answer:
+        """Return what an action with a sound payload comes to."""
+        if action == "DataTransfer":
+            return await self._transferred(payload, now_s)
+        handler = self._handlers.get(action)
+        return Answer(reply=self._static[action]) if handler is None else handler(payload, now_s)
 
     def _boot(self, payload: Payload, now_s: float) -> Answer:
         itself = payload["chargingStation"]
@@ -241,59 +243,19 @@ class Dialect201:
         ]
         return self._memory.readings(evse, moments, now_s, is_offline=is_late)
 
-    def _needs(self, payload: Payload, now_s: float) -> Answer:
-        """Take what an ISO 15118 car asks for; a schedule follows with the controller's next cycle (K15)."""
-        evse = self._memory.needed_evse(int(payload["evseId"]))
-        needs = payload["chargingNeeds"]
-        asked = needs.get("acChargingParameters") or needs.get("dcChargingParameters") or {}
-        departure = needs.get("departureTime")
-        stated = NeedStated(
+    async def _transferred(self, payload: Payload, now_s: float) -> Answer:
+        read = await transferred(self._memory.transfers, self._memory, payload, now_s)
+        data = {} if read.data is None else {"data": read.data}
+        return Answer(reply={"status": read.status, **data}, events=read.events, follow_up=read.follow_up)
+
+    def _reservation(self, payload: Payload, now_s: float) -> Answer:
+        updated = ReservationUpdated(
             at_s=now_s,
-            evse=evse.id,
-            energy_wh=finite(asked.get("energyAmount")),
-            depart_at_s=None if departure is None else parse_time_s(departure),
+            station=self._memory.station.id,
+            reservation_id=payload["reservationId"],
+            status=payload["reservationUpdateStatus"],
         )
-        return Answer(reply={"status": "Accepted"}, events=(stated,))
-
-    def _notify_event(self, payload: Payload, now_s: float) -> Answer:
-        events: list[Event] = []
-        for data in payload["eventData"]:
-            component = data["component"]
-            if component["name"] == "TemperatureSensor" and data["variable"]["name"] == "Temperature":
-                events += self._temperature(component, data, now_s)
-            elif data["variable"]["name"] in _PROBLEMS:
-                number = int(component["evse"]["id"]) if "evse" in component else 0
-                evse = self._memory.evse(number)
-                # What belongs to no EVSE is the whole station's, and so every EVSE's.
-                whose = self._memory.station.evses if number == 0 else () if evse is None else (evse,)
-                events += [self._problem(one, _component(data), data, now_s) for one in whose]
-        return Answer(reply={}, events=tuple(events))
-
-    def _temperature(self, component: dict[str, Any], data: dict[str, Any], now_s: float) -> Iterator[Event]:
-        """Yield a temperature [C]; 2.x has no such measurand.  A sensor at a connector is the outlet's."""
-        measured_c = finite(data["actualValue"])
-        evse = self._memory.evse(int(component["evse"]["id"])) if "evse" in component else None
-        if evse is None or measured_c is None or abs(measured_c) > LARGEST_C:
-            return
-        is_outlet = "connectorId" in component["evse"]
-        yield Metered(
-            at_s=now_s,
-            evse=evse.id,
-            outlet_c=measured_c if is_outlet else None,
-            body_c=None if is_outlet else measured_c,
-        )
-
-    def _problem(self, evse: Evse, component: str, data: dict[str, Any], now_s: float) -> Event:
-        """Return the fault of a component; its end may come without the code of its beginning."""
-        known = self._problems.get((evse.id, component))
-        if data.get("cleared", False) or data["actualValue"].lower() != "true":
-            self._problems.pop((evse.id, component), None)
-            return FaultCleared(at_s=now_s, evse=evse.id, code=known or data.get("techCode") or component)
-        _, hash_, instance = component.partition("#")
-        code = f"{data['techCode']}{hash_}{instance}" if data.get("techCode") else component
-        self._problems[evse.id, component] = code
-        detail = ": ".join([component, *([data["techInfo"]] if "techInfo" in data else [])])
-        return FaultRaised(at_s=now_s, evse=evse.id, code=code, detail=detail)
+        return Answer(reply={}, events=(updated,))
 
     def call(self, request: Request, now_s: float) -> Call:  # noqa: PLR0911 - one return a request
         """Return a request as 2.0.1 words it when sent now."""
@@ -360,6 +322,7 @@ class Dialect201:
             WriteSetting(name="SampledDataCtrlr.TxEndedMeasurands", value=ENERGY),
             WriteSetting(name="OCPPCommCtrlr.HeartbeatInterval", value=str(timing.heartbeat_s)),
             *self._memory.list_requests("LocalAuthListCtrlr.Enabled"),
+            *self._memory.report_requests(),
         )
 
     def learnt(self, answer: Payload, now_s: float) -> StationLearnt:
@@ -407,10 +370,3 @@ def _samples(sampled_values: list[dict[str, Any]]) -> list[Sample]:
         )
         samples.append(sample)
     return samples
-
-
-def _component(data: dict[str, Any]) -> str:
-    """Return the name of what is wrong: the component, its variable where that is not Problem, its instance."""
-    component, variable = data["component"], data["variable"]["name"]
-    name = component["name"] if variable == "Problem" else f"{component['name']}.{variable}"
-    return f"{name}#{component['instance']}" if "instance" in component else str(name)

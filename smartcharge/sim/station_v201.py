@@ -59,7 +59,9 @@ class Station201:
         self._handlers: Mapping[str, Handler] = {
             "ChangeAvailability": self._change_availability,
             "ClearChargingProfile": self._clear_charging_profile,
+            "GetBaseReport": self._get_base_report,
             "GetCompositeSchedule": self._get_composite_schedule,
+            "GetMonitoringReport": lambda _: {"status": "EmptyResultSet"},
             "GetVariables": self._get_variables,
             "RequestStartTransaction": self._request_start,
             "RequestStopTransaction": self._request_stop,
@@ -278,6 +280,22 @@ class Station201:
             "SmartChargingCtrlr.ProfileStackLevel": str(abilities.max_stack_level),
             "SmartChargingCtrlr.RateUnit": ",".join(unit.value for unit in abilities.units),
         }
+
+    def _get_base_report(self, payload: Payload) -> Payload:
+        reported = []
+        for name, value in self._variables().items():
+            component, _, variable = name.partition(".")
+            attribute = {"value": value, "mutability": "ReadWrite" if name in _WRITABLE else "ReadOnly"}
+            named = {"component": {"name": component}, "variable": {"name": variable}}
+            reported.append({**named, "variableAttribute": [attribute]})
+        report: Payload = {
+            "requestId": payload["requestId"],
+            "generatedAt": format_time(now_s()),
+            "seqNo": 0,
+            "reportData": reported,
+        }
+        self._station.link.post(Message(action="NotifyReport", payload=report))
+        return _ACCEPTED
 
     def _get_variables(self, payload: Payload) -> Payload:
         variables = self._variables()

@@ -90,14 +90,13 @@ class TestEveryAction:
             "NotifyMonitoringReport": {"requestId": 1, "seqNo": 0, "generatedAt": NOW},
             "NotifyReport": {"requestId": 1, "seqNo": 0, "generatedAt": NOW},
             "PublishFirmwareStatusNotification": {"status": "Idle"},
-            "ReservationStatusUpdate": {"reservationId": 1, "reservationUpdateStatus": "Expired"},
             "SignCertificate": {"csr": "c"},
         }
         for action, payload in minimal.items():
             assert events(end, action, payload) == ()
 
     def test_the_constant_answers_pass_their_schemas(self) -> None:
-        for action in dialect().handles:
+        for action in dialect().acknowledges:
             answer = dialect()._handlers.get(action)
             if answer is None:
                 from smartcharge.csms.v201 import _STATIC
@@ -225,7 +224,7 @@ class TestNotifyEVChargingNeeds:
             "acChargingParameters": asked,
         }
         assert events(dialect(), "NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": needs}) == (
-            NeedStated(at_s=EPOCH_S, evse=AC, energy_wh=20_000.0, depart_at_s=EPOCH_S + 3600),
+            NeedStated(at_s=EPOCH_S, evse=AC, energy_wh=20_000.0, depart_at_s=EPOCH_S + 3600, max_a=32.0),
         )
 
 
