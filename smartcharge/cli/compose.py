@@ -21,6 +21,7 @@ from smartcharge.grid.settings import HttpSettings
 from smartcharge.maintenance.bulletin import Bulletin
 from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.foreman import Foreman, Listener
+from smartcharge.maintenance.meaning import Meaning
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.trials import Agreed, Trials
@@ -107,7 +108,11 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, operators: 
     if csms is not None:
         chargers.append(csms)
     if settings.mqtt is not None:
-        room = MqttRoom(settings.site, settings.mqtt, Clerk(store.chronicle, store.logbook, store.journal))
+        room = MqttRoom(
+            settings.site,
+            settings.mqtt,
+            Clerk(store.chronicle, store.logbook, store.journal, Meaning.of(settings.site)),
+        )
         chargers.append(room)
         observers.append(room)
         listeners.append(Bulletin("mqtt", room.tell_work))
@@ -141,7 +146,15 @@ def _maintenance(settings: Settings, store: Store, csms: Csms | None, listeners:
     plans = () if asked.plans is None else read_plans(asked.plans, place)
     told = [*hooks, *listeners]
     sources: list[Source] = [
-        Foreman(place, store.chronicle, store.logbook, journal=store.journal, plans=plans, listeners=told)
+        Foreman(
+            place,
+            store.chronicle,
+            store.logbook,
+            journal=store.journal,
+            plans=plans,
+            listeners=told,
+            meaning=Meaning.of(settings.site),
+        )
     ]
     if csms is not None:
         sources.append(Updater(place, store.chronicle, store.logbook, csms))

@@ -22,6 +22,7 @@ from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.desk import Draft
+from smartcharge.maintenance.meaning import COMMON, Meaning
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.work_orders import (
     Assigned,
@@ -49,6 +50,7 @@ Journal = Annotated[str, typer.Argument(metavar="JOURNAL", help="Database file, 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE", help="Site file (TOML).")]
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the work order.")]
 Author = Annotated[str, typer.Option("--by", help="Who says so.")]
+Mapped = Annotated[Path | None, typer.Option("--site", metavar="SITE", help="Site file, for its vendors' fault codes.")]
 
 
 def stored_in(journal: str, act: Callable[[Store], Awaitable[T]]) -> T:
@@ -222,26 +224,29 @@ def note(
 
 
 @work.command()
-def repaired(
+def repaired(  # noqa: PLR0913 - one parameter an option
     journal: Journal,
     number: Number,
     text: Annotated[str, typer.Argument(help="What was done.")],
     *,
     by: Author,
     part: Annotated[list[str] | None, typer.Option(help="A part that it took; may be said several times.")] = None,
+    site: Mapped = None,
 ) -> None:
     """Say that a fault is mended and a car may try it. What latched goes on probation, by this alone, within a minute.
 
     Example: `smartcharge work repaired smartcharge.db 7 "contactor replaced" --part "contactor 40 A" --by kim`
     """
     parts = tuple(part or ())
-    _say(journal, WorkWord(order=number, kind=WorkKind.REPAIRED, author=by, text=text, parts=parts))
+    _say(journal, site, WorkWord(order=number, kind=WorkKind.REPAIRED, author=by, text=text, parts=parts))
     typer.echo(f"work order {number}: to be tried")
 
 
-def _say(journal: str, word: WorkWord) -> None:
+def _say(journal: str, site: Path | None, word: WorkWord) -> None:
+    meaning = COMMON if site is None else Meaning.of(load(site).site)
+
     async def take(store: Store) -> None:
-        await Clerk(store.chronicle, store.logbook, store.journal).take(word)
+        await Clerk(store.chronicle, store.logbook, store.journal, meaning).take(word)
 
     stored_in(journal, take)
 
@@ -255,6 +260,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
     signature: Annotated[str, typer.Option(help="Who signs for it.")],
     feedback: Annotated[str, typer.Option(help="What came of it.")] = "",
     done: Annotated[list[str] | None, typer.Option(help="A point of its checklist; may be said several times.")] = None,
+    site: Mapped = None,
 ) -> None:
     """Complete a work order. That of a fault needs evidence: the fault went, and a car has charged there since.
 
@@ -262,7 +268,7 @@ def complete(  # noqa: PLR0913 - one parameter an option
     """
     points = tuple(done or ())
     word = WorkWord(order=number, kind=WorkKind.COMPLETE, author=by, text=feedback, signature=signature, done=points)
-    _say(journal, word)
+    _say(journal, site, word)
     typer.echo(f"work order {number}: {Status.COMPLETE.value}")
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.errors import MaintenanceError
 from smartcharge.events import (
     Derated,
@@ -22,6 +21,7 @@ from smartcharge.events import (
     SiteFaultRaised,
 )
 from smartcharge.faults import DeratingStage, Priority
+from smartcharge.maintenance.meaning import COMMON, Meaning, vendors
 from smartcharge.maintenance.sessions import Outcome, charges
 from smartcharge.maintenance.triage import Call, asset_of, cause_of_test
 from smartcharge.maintenance.work_orders import (
@@ -169,7 +169,15 @@ class Report:
     done: tuple[str, ...] = ()
 
 
-def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequence[Kept], at_s: float) -> Completed:
+def completed(  # noqa: PLR0913 - what is written, what is said, what is known
+    lines: Sequence[Line],
+    number: int,
+    report: Report,
+    facts: Sequence[Kept],
+    at_s: float,
+    *,
+    meaning: Meaning = COMMON,
+) -> Completed:
     """Return that it is done; raises MaintenanceError where its evidence or a point of its checklist is missing."""
     order = _known(lines, number)
     if not order.is_open:
@@ -180,7 +188,7 @@ def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequenc
         raise MaintenanceError(f"work order {number}: not done of its checklist: {'; '.join(missing)}")
     evidence: tuple[int, ...] = ()
     if order.raised.category is Category.REACTIVE:
-        evidence = tuple(_evidence(order, facts))
+        evidence = tuple(_evidence(order, facts, meaning))
     return Completed(
         at_s=at_s,
         order=number,
@@ -192,12 +200,12 @@ def completed(lines: Sequence[Line], number: int, report: Report, facts: Sequenc
     )
 
 
-def repaired(lines: Sequence[Line], line: Repaired, facts: Sequence[Kept]) -> Repaired:
+def repaired(lines: Sequence[Line], line: Repaired, facts: Sequence[Kept], *, meaning: Meaning = COMMON) -> Repaired:
     """Return that a fault is mended and may be tried; raises MaintenanceError while it is still there."""
     order = _known(lines, line.order)
     if not order.is_open or order.raised.category is not Category.REACTIVE:
         raise MaintenanceError(f"work order {line.order} is no open one of a fault")
-    story = _story(order, facts)
+    story = _story(order, facts, meaning)
     if story.gone is None and story.held is None:
         raise MaintenanceError(f"work order {line.order}: {order.raised.cause} at {order.raised.asset} still stands")
     if story.present:
@@ -206,9 +214,9 @@ def repaired(lines: Sequence[Line], line: Repaired, facts: Sequence[Kept]) -> Re
     return line
 
 
-def _evidence(order: WorkOrder, facts: Sequence[Kept]) -> Iterator[int]:
+def _evidence(order: WorkOrder, facts: Sequence[Kept], meaning: Meaning) -> Iterator[int]:
     """Yield the facts that show that a fault is gone and, at an EVSE, that a car charged and nothing holds it down."""
-    story, name, asset = _story(order, facts), f"work order {order.number}", order.raised.asset
+    story, name, asset = _story(order, facts, meaning), f"work order {order.number}", order.raised.asset
     if story.held is DeratingStage.LATCHED:
         raise MaintenanceError(f"{name}: {asset} is latched: once it is mended, say `smartcharge work repaired`")
     if story.gone is None:
@@ -239,15 +247,15 @@ class _Story(NamedTuple):
     """The fact that ended the derate."""
 
 
-def _story(order: WorkOrder, facts: Sequence[Kept]) -> _Story:
+def _story(order: WorkOrder, facts: Sequence[Kept], meaning: Meaning) -> _Story:
     asset, cause = order.raised.asset, order.raised.cause
-    of_test = (asset, cause)
+    of_test, known_vendors = (asset, cause), vendors(facts)
     present: set[str] = set()
     held: DeratingStage | None = None
     gone, restored = None, None
     for fact in facts:
         match fact.event:
-            case FaultRaised(evse=evse, code=code) if evse == asset and cause_of(fact.event, {}, None).value == cause:
+            case FaultRaised(evse=evse, code=code) if (evse, meaning.cause(fact.event, known_vendors)) == of_test:
                 present.add(code)
                 gone = None
             case FaultCleared(evse=evse, code=code) if evse == asset and code in present:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Final, Protocol, TypeVar
 
 from smartcharge.clock import now_s
 from smartcharge.codec import Encoded
-from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultOrder, FaultRaised
 from smartcharge.faults import Cause, OrderKind
 from smartcharge.maintenance.desk import called
+from smartcharge.maintenance.meaning import COMMON, Meaning, vendors
 from smartcharge.maintenance.plans import PlanKeys, planned
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
 from smartcharge.maintenance.work_orders import LINES, Line, Raised, Repaired, WorkOrder, lines_of, orders
+from smartcharge.model import EvseId
 from smartcharge.ports import Chronicle, Emit, Journal, Kept, Logbook, Written
 
 LATCHES: Final = "latches"
@@ -76,12 +78,12 @@ async def answer_plans(
     return await write(logbook, lambda lines: planned(plans, place, facts, lines, at_s))
 
 
-def released(order: WorkOrder, said: Repaired, place: Place, since: Sequence[Kept]) -> FaultOrder | None:
+def released(
+    order: WorkOrder, said: Repaired, place: Place, broken: AbstractSet[tuple[EvseId, str]]
+) -> FaultOrder | None:
     """Return what lets an EVSE be tried, now that somebody says that it is mended; None if it broke again since."""
     evse = next((port.evse for port in place.ports if port.evse == order.raised.asset), None)
-    broken = (f.event for f in since if isinstance(f.event, FaultRaised) and f.event.evse == evse)
-    is_back = any(cause_of(event, {}, None).value == order.raised.cause for event in broken)
-    if evse is None or order.raised.cause is None or order.repaired != said or is_back:
+    if evse is None or order.raised.cause is None or order.repaired != said or (evse, order.raised.cause) in broken:
         return None
     return FaultOrder(
         at_s=now_s(),
@@ -108,7 +110,9 @@ class Foreman:
         journal: Journal,
         plans: Sequence[PlanKeys] = (),
         listeners: Sequence[Listener] = (),
+        meaning: Meaning = COMMON,
     ) -> None:
+        self._meaning = meaning
         self._journal = journal
         self._plans = plans
         self._place = place
@@ -146,9 +150,14 @@ class Foreman:
         for line in lines_of(written):
             if isinstance(line, Repaired):
                 since = await self._chronicle.facts(line.at_s)
-                if (order := released(known[line.order], line, self._place, since)) is not None:
+                if (order := released(known[line.order], line, self._place, self._broken(since))) is not None:
                     await emit(order)
         await self._logbook.tell(LATCHES, written[-1].number)
+
+    def _broken(self, since: Sequence[Kept]) -> set[tuple[EvseId, str]]:
+        """Return which EVSEs broke, and how."""
+        known = vendors(since)
+        return {(e.evse, self._meaning.cause(e, known)) for _, e in since if isinstance(e, FaultRaised)}
 
     async def _tell(self, listener: Listener) -> None:
         """Tell a listener what it has not heard, in order; at least once each, even over a restart."""

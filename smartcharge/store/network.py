@@ -9,6 +9,7 @@ the key.
 from __future__ import annotations
 
 import asyncio
+from threading import Lock
 from typing import Final, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text
@@ -55,6 +56,8 @@ class Mirror:
         self._description = description
         self._url = url
         self._trouble: str | None = "has not delivered yet"
+        # One that was cancelled goes on in its thread for a moment.
+        self._delivering = Lock()
 
     @property
     def trouble(self) -> str | None:
@@ -76,6 +79,10 @@ class Mirror:
         return await asyncio.to_thread(self._deliver)
 
     def _deliver(self) -> int:
+        with self._delivering:
+            return self._deliver_all()
+
+    def _deliver_all(self) -> int:
         engine = connect(self._url)
         try:
             schema.upgrade(engine)

@@ -9,11 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcharge.errors import MaintenanceError
-from smartcharge.events import Event, Restored, SiteFaultCleared, SiteFaultRaised
+from smartcharge.events import (
+    Event,
+    FaultCleared,
+    FaultRaised,
+    Restored,
+    SiteFaultCleared,
+    SiteFaultRaised,
+    StationBooted,
+)
 from smartcharge.faults import Cause as FaultCause
 from smartcharge.faults import Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.desk import Draft, Report
+from smartcharge.maintenance.meaning import Meaning
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.triage import calls
 from smartcharge.maintenance.work_orders import (
@@ -30,6 +39,7 @@ from smartcharge.maintenance.work_orders import (
     WorkOrder,
     orders,
 )
+from smartcharge.model import StationId
 from smartcharge.ports import Kept
 from smartcharge.sim.loop import run
 from smartcharge.store import open_store
@@ -129,6 +139,20 @@ class TestClosedByEvidenceOnly:
         done = self.complete(numbered([*self.FAULT, *charge("t", at(3), 10.0, 2000.0, "Local", evse=A)]))
         assert done.evidence == (3, 4)
         assert not orders([*answered(numbered(self.FAULT)), done])[1].is_open
+
+    def test_a_code_of_a_vendor_is_read_as_the_site_reads_it(self) -> None:
+        """By itself nobody knows what K7 means: it would be gone although it stands."""
+        boot = StationBooted(at_s=at(1), station=StationId("a"), vendor="Acme")
+        raised = FaultRaised(at_s=at(1, 1), evse=A, code="OtherError", vendor_code="K7")
+        gone = [Restored(at_s=at(2), evse=A, cause=WELDED), *charge("t", at(3), 10.0, 2000.0, "Local", evse=A)]
+        facts = numbered([boot, raised, needed(WELDED, at(1, 1)), *gone])
+        meaning = replace(Meaning.of(SITE), codes={("Acme", "K7"): WELDED})
+        lines = answered(facts)
+        with pytest.raises(MaintenanceError, match="still stands"):
+            desk.completed(lines, 1, REPORT, facts, at(5), meaning=meaning)
+        cleared = FaultCleared(at_s=at(2), evse=A, code="OtherError")
+        facts = numbered([boot, raised, needed(WELDED, at(1, 1)), cleared, *gone])
+        assert desk.completed(lines, 1, REPORT, facts, at(5), meaning=meaning).evidence == (4, 6, 5)
 
     def test_a_derate_of_ours_is_over_when_it_says_so(self) -> None:
         facts = numbered([needed(WELDED, at(1)), Restored(at_s=at(2), evse=A, cause=WELDED)])
