@@ -73,11 +73,9 @@ class Priority(Enum):
 
 
 class Response(Enum):
-    """How faults are answered; a site derates, the others are what simulations compare that with."""
+    """How faults are answered; a site derates, simulations compare that with doing nothing."""
 
     DERATE = "derate"
-    BLOCK = "block"
-    """Every fault that is worth a derate stops its EVSE for as long as it is there."""
     IGNORE = "ignore"
     """Nothing is done."""
 

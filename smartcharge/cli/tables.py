@@ -27,8 +27,7 @@ def shown(campaign: Campaign) -> Iterator[RenderableType]:
         yield sentence
     yield f"Fairness is {FAIRNESS}"
     yield from _table("faults", tables.FAULT_COLUMNS, list(tables.fault_rows(campaign)), "bold")
-    if (words := tables.unjudged(campaign)) is not None:
-        yield words
+    yield from (words for words in (tables.costs(campaign), tables.unjudged(campaign)) if words is not None)
     for title, rows, style in (
         ("violations", tables.violation_rows(campaign), "bold red"),
         ("not the controller's doing", tables.misbehaviour_rows(campaign), "bold yellow"),

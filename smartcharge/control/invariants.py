@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 
@@ -17,7 +18,7 @@ _SLACK_A = 1e-3
 
 
 def broken(state: State, limits: Limits, decision: Decision, now_s: float) -> tuple[str, ...]:
-    """Return what a decision breaks, in words; nothing if it keeps I1 to I3."""
+    """Return what a decision breaks, in words; nothing if it keeps I1 to I3 and I6."""
     names = state.topology.evses
     worst_a = _array(state.reserved_a(name, now_s) for name in names)
     is_reliable_at = np.array([is_reliable(state, name) for name in names], dtype=bool)
@@ -26,6 +27,7 @@ def broken(state: State, limits: Limits, decision: Decision, now_s: float) -> tu
         *_reserved_fits(state, limits, worst_a, told_a, is_reliable_at),
         *_raises_fit(state, limits, worst_a, told_a),
         *_commands_expire(state, now_s),
+        *_derates_bind(state, decision, is_reliable_at),
     )
 
 
@@ -63,6 +65,15 @@ def _commands_expire(state: State, now_s: float) -> Iterator[str]:
         for belief in evse.setpoints:
             if belief.until_s is None or belief.until_s - now_s > longest_s:
                 yield f"I3: a setpoint of {name} outlives its declared {longest_s:.0f} s"
+
+
+def _derates_bind(state: State, decision: Decision, is_reliable_at: Booleans) -> Iterator[str]:
+    """I6: nobody who hears is told more than the lowest of its derates."""
+    for name, is_heard in zip(state.topology.evses, is_reliable_at, strict=True):
+        health = state.evses[name].health
+        lowest_a = min((known.said.limit_a for known in health.deratings.values()), default=inf)
+        if is_heard and decision.setpoints[name].limit_a > lowest_a + _SLACK_A:
+            yield f"I6: {name} is told {decision.setpoints[name].limit_a:.1f} A of the {lowest_a:.1f} A it may have"
 
 
 def _array(values: Iterator[float]) -> Floats:

@@ -238,7 +238,7 @@ def is_lost(state: State, circuit: Circuit, now_s: float) -> bool:
 def _cap(evse: EvseState) -> Cap:
     """Return the lowest cap on an EVSE: its hardware, its derating, an operator's order."""
     own = Cap(limit_a=evse.evse.max_a, source="its own maximum")
-    if not evse.health.deratings and not evse.health.forced and evse.order is None:
+    if not evse.health.deratings and not evse.health.forced and evse.order is None and evse.backend_a is None:
         return own
     caps = [own]
     caps += [Cap(limit_a=d.said.limit_a, source=d.said.reason) for d in evse.health.deratings.values()]

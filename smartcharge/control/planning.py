@@ -11,6 +11,7 @@ import numpy as np
 
 from smartcharge.control.demand import periods
 from smartcharge.control.evse import EvseState
+from smartcharge.control.health.score import scores
 from smartcharge.control.limits import Limits, changes_s, effective_limits
 from smartcharge.control.plan import Plan
 from smartcharge.control.prediction import History, Quantity, is_regular, quantile
@@ -54,6 +55,8 @@ PATIENT_STAY_S = 8 * 3600.0
 """Waiting has the site's price for a car that stays this long or longer [s]; it is dearer for one that stays less."""
 MOST_URGENT = 40.0
 """How many times the site's price waiting costs at most: that of a car that leaves in twelve minutes."""
+PREFERS_SOUND = 0.01
+"""How much less waiting costs at an EVSE that is sure to fail than at a sound one, as a share: it breaks ties."""
 CALM_WH_H_PER_A = 0.5
 """A setpoint is moved by an ampere only for more than this much earlier delivery [Wh h/A].
 
@@ -224,7 +227,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         # A need that was rounded up is worth no more than before.
         shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
         price=_price(state, edges_s),
-        early_price=_early_price(money, requests, float(edges_s[0])),
+        early_price=_early_price(money, requests, float(edges_s[0])) * _soundness(state, requests),
         peak_price=money.peak_per_kw / 1000.0,
         peak_w=state.demand.highest_w,
         peak_share=share,
@@ -286,6 +289,13 @@ def _early_price(money: Money, requests: Sequence[Request], now_s: float) -> Flo
     stay_s = np.array([request.hurry_s - now_s for request in requests])
     urgency = np.clip(PATIENT_STAY_S / np.maximum(stay_s, 1.0), 1.0, MOST_URGENT)
     return np.asarray(money.early_per_kwh_h / 1000.0 * urgency, dtype=np.float64)
+
+
+def _soundness(state: State, requests: Sequence[Request]) -> Floats:
+    """Return what waiting costs at each EVSE as a share of what it does at the healthiest, shape (E,)."""
+    health = scores(state)
+    found = np.array([health[request.evse] for request in requests])
+    return np.asarray(1.0 - PREFERS_SOUND * (found.max() - found), dtype=np.float64)
 
 
 def _present_a(evse: EvseState) -> float:

@@ -51,6 +51,8 @@ FALLS_A = 1.0
 """Fall of the load beside the cars that is worth giving to them [A]; less waits for the next cycle."""
 QUIET_S = 15.0
 """A meter that speaks again after so long may have been counted as lost [s]."""
+MOMENT_S = 0.1
+"""A meter is lost after its time, not at it: it is looked at a moment later [s]."""
 BATCH_S = 30.0
 """Renewals due within so many seconds are sent together."""
 
@@ -128,7 +130,7 @@ def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[floa
     for circuit in state.site.circuits:
         meter = state.meters.get(circuit.id)
         if circuit.meter is not None and meter is not None:
-            yield meter.reading.at_s + circuit.meter.staleness.expires_s
+            yield meter.reading.at_s + circuit.meter.staleness.expires_s + MOMENT_S
     for evse in state.evses.values():
         yield from _times_of(evse, state.site.timing.profile_s)
         if evse.faults or evse.health.deratings:

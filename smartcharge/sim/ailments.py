@@ -20,6 +20,8 @@ CHARGEX: Final = "https://chargex.inl.gov"
 CHARIN: Final = "org.charin.uec.v1"
 OURS: Final = "org.smartcharge.simulated"
 """Whose codes a simulated station uses where no common vocabulary has a word."""
+UNMAPPED: Final = "org.example.unmapped"
+"""A vendor whose codes are in no vocabulary and in no mapping file."""
 VENDOR: Final = "smartcharge"
 """Whom a simulated station names as its vendor at boot."""
 SIMULATED_CODES: Final[Mapping[tuple[str, str], Cause]] = MappingProxyType({
@@ -58,6 +60,8 @@ class Ailment:
     is_meter_silent: bool = False
     ends_sessions_s: float | None = None
     """How long sessions last before they end by an error [s]."""
+    warms_c: float | None = None
+    """How much warmer its enclosure gets at the highest current of its EVSE [C]; its warning comes and goes with it."""
     safe_share: float | None = None
     """Share of its maximum that it can bear; beyond it the hardware switches itself off after `trip_s`."""
     trip_s: float = 1200.0
@@ -74,6 +78,10 @@ class Ailment:
             vendor_code=self.vendor_code,
             effect=Effect.FAULTED if self.is_faulted else Effect.WARNING,
         )
+
+    def unnoticed(self) -> Ailment:
+        """Return it while nothing shows."""
+        return replace(self, code=None)
 
     def tripped(self) -> Ailment:
         """Return it once the hardware protected itself."""
@@ -103,6 +111,10 @@ AILMENTS: Final[Mapping[FaultKind, Ailment]] = MappingProxyType({
     FaultKind.ENCLOSURE_HOT: Ailment(
         code="HighTemperature", vendor=CHARGEX, vendor_code="CX003", component="TemperatureSensor", variable="Active",
         safe_share=0.5,
+    ),
+    FaultKind.FILTER_CLOGGED: Ailment(
+        code="HighTemperature", vendor=CHARGEX, vendor_code="CX003", component="TemperatureSensor", variable="Active",
+        warms_c=60.0,
     ),
     FaultKind.CONNECTOR_HOT: Ailment(heat_c=64.0, safe_share=0.8, trip_s=900.0),
     FaultKind.CABLE_OVERHEATED: _chargex("CX019", "Connector"),
@@ -137,6 +149,8 @@ AILMENTS: Final[Mapping[FaultKind, Ailment]] = MappingProxyType({
     FaultKind.DRAWS_UNDER: Ailment(share=0.4),
     FaultKind.SESSIONS_FAIL: Ailment(ends_sessions_s=60.0),
     FaultKind.EV_COMMUNICATION: Ailment(code="EVCommunicationError", component="ISO15118Ctrlr"),
+    FaultKind.UNKNOWN_CODE: Ailment(code="OtherError", vendor=UNMAPPED, vendor_code="E-42", component="Connector",
+                                    is_faulted=True),
     FaultKind.READER: Ailment(code="ReaderFailure", component="TokenReader"),
 })  # fmt: skip
 """The ailment of each kind of fault that is an EVSE's hardware."""
@@ -144,12 +158,15 @@ SOUND: Final = Ailment()
 
 CAUSES: Final[Mapping[FaultKind, Cause]] = MappingProxyType({
     **{kind: Cause(kind.value) for kind in AILMENTS if kind.value in {cause.value for cause in Cause}},
+    FaultKind.FILTER_CLOGGED: Cause.ENCLOSURE_HOT,
     FaultKind.CONTACTOR_STUCK: Cause.CONTACTOR_WELDED,
     FaultKind.OVER_VOLTAGE: Cause.VOLTAGE_OUT,
     FaultKind.UNDER_VOLTAGE: Cause.VOLTAGE_OUT,
     FaultKind.METER_SILENT: Cause.METER_FAILED,
     FaultKind.EV_COMMUNICATION: Cause.VEHICLE,
     FaultKind.READER: Cause.HARMLESS,
+    FaultKind.UNKNOWN_CODE: Cause.UNKNOWN,
+    FaultKind.STATION_REFUSES: Cause.REFUSES,
     FaultKind.STATION_IGNORES_PROFILE: Cause.OVER_LIMIT,
     FaultKind.METER_FROZEN: Cause.METER_FAILED,
 })  # fmt: skip

@@ -26,6 +26,8 @@ QUARTER_S = 900.0
 """Slots where a demand charge binds all days together [s]: it counts quarters of an hour anyway."""
 DEADLINE_S = 120.0
 """How long the optimum of one stretch may take to prove [s]."""
+LONGEST_S = 31 * 86_400.0
+"""The longest stretch that is one problem [s]: beyond a month of demand charge it would not fit a small computer."""
 FIRST = 10.0
 """How many times dearer than it could ever be to deliver it a missing watt-hour counts: energy goes before money."""
 
@@ -79,6 +81,8 @@ def optimum(run: Run, wanted_wh: Mapping[str, float] | None = None) -> Optimum |
     wanted_wh = wanted_wh or {visit.session_id: visit.energy_wh for visit in run.visits}
     energy_wh, peak_w = 0.0, 0.0
     for visits in _stretches(run):
+        if visits[-1].arrive_s - visits[0].arrive_s > LONGEST_S:
+            return None
         problem, base_w = _problem(run, visits, wanted_wh)
         schedule = SOLVERS["optimal"](problem, DEADLINE_S)
         if schedule.outcome is not Outcome.OPTIMAL:

@@ -1,29 +1,49 @@
 """What each fault cost: energy not delivered because of the derate, beside blocking outright and ignoring it.
 
-The same days are played again without a socket: without any fault, and with each way of answering them.  The cost of a
-fault is what the sessions at its EVSEs got less of, from when it was planted until a night after it was repaired; what
-others got more of meanwhile is not counted against it.
+The days around each fault are played again without a socket: without any fault; derated; with its EVSE blocked by
+hand from when it was found until it was repaired; and with nothing done at all.  The cost of a fault is what the
+sessions at its EVSEs got less of, from when it was planted until a night after it was repaired; what others got more of
+meanwhile is not counted against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from smartcharge.control.health.detect import OURS
 from smartcharge.events import FaultRaised
-from smartcharge.faults import Response
-from smartcharge.sim.ailments import AILMENTS
+from smartcharge.faults import OrderKind, Response
+from smartcharge.sim.ailments import CAUSES
+from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Detection, Result, Toll
 from smartcharge.sim.runner import Run, Transport, midnight_s, simulate
-from smartcharge.sim.scenario import Fault, FaultKind, Scenario
+from smartcharge.sim.scenario import Fault, FaultKind, OrderStep
 
 AFTER_S: Final = 12 * 3600.0
 """How long after its repair a fault may still cost energy: holds, ramps, probation [s]."""
+BEFORE_S: Final = 12 * 3600.0
+"""How long before the first car that a fault concerns its days begin [s]: the others are there by then."""
 ALARM_S: Final = 86_400.0
 """How long after its repair an alarm may still be about it [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A fault, and the visits that it may have cost something."""
+
+    fault: Detection
+    visits: Sequence[Visit]
+
+    @property
+    def begin_s(self) -> float:
+        return min(self.fault.planted_s, *(visit.arrive_s for visit in self.visits))
+
+    @property
+    def end_s(self) -> float:
+        return max(self.fault.until_s, *(visit.depart_s for visit in self.visits))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,45 +58,94 @@ class _Days:
 
 def with_tolls(run: Run, result: Result) -> Result:
     """Return a result with what each fault of an EVSE's hardware cost."""
-    suffered = [d for d in result.detections if d.kind in {kind.value for kind in AILMENTS}]
-    if not suffered:
-        return result
-    pinned = replace(run, transport=Transport.DIRECT, pace=None, scenario=_pinned(run, suffered))
-    days = _Days(
-        sound=simulate(replace(pinned, scenario=replace(pinned.scenario, faults=()))).session_wh,
-        derated=_answered(pinned, Response.DERATE),
-        blocked=_answered(pinned, Response.BLOCK),
-        ignored=_answered(pinned, Response.IGNORE),
+    cases = [_Case(fault=one, visits=_hit(run, one)) for one in result.detections if _is_weighed(run, one)]
+    tolls = [_toll(case, _Days(sound={}, derated={}, blocked={}, ignored={})) for case in cases if not case.visits]
+    for part in _stretches(run, [case for case in cases if case.visits]):
+        days = _days(run, part)
+        tolls += [_toll(case, days) for case in part]
+    return replace(result, tolls=tuple(sorted(tolls, key=lambda toll: toll.planted_s)))
+
+
+def _is_weighed(run: Run, one: Detection) -> bool:
+    """Tell whether something could be done about a fault: what concerns a circuit or a link derates nobody."""
+    return FaultKind(one.kind) in CAUSES and bool(_evses(run, one))
+
+
+def _evses(run: Run, one: Detection) -> list[str]:
+    """Return the EVSEs at which a fault is: it names them, or their station."""
+    targets = one.target.split(", ")
+    return [evse.id for evse in run.settings.site.evses if evse.id in targets or evse.station in targets]
+
+
+def _hit(run: Run, one: Detection) -> list[Visit]:
+    evses, until_s = set(_evses(run, one)), min(one.until_s + AFTER_S, run.end_s)
+    there = (visit for visit in run.visits if visit.evse in evses)
+    return [visit for visit in there if run.start_s <= visit.arrive_s < until_s and visit.depart_s > one.planted_s]
+
+
+def _stretches(run: Run, cases: Sequence[_Case]) -> Iterator[list[_Case]]:
+    """Yield the faults that are to be played together; all of them where a scenario has more than faults."""
+    part: list[_Case] = []
+    until_s = run.start_s
+    for case in sorted(cases, key=lambda case: case.begin_s):
+        is_apart = not run.scenario.limits and not run.scenario.orders
+        if part and is_apart and case.begin_s - BEFORE_S > until_s:
+            yield part
+            part = []
+        part.append(case)
+        until_s = max(until_s, case.end_s)
+    if part:
+        yield part
+
+
+def _days(run: Run, part: Sequence[_Case]) -> _Days:
+    start_s, end_s = run.start_s, run.end_s
+    if not run.scenario.limits and not run.scenario.orders:
+        start_s = max(start_s, min(case.begin_s for case in part) - BEFORE_S)
+        end_s = min(end_s, max(case.end_s for case in part) + 1.0)
+    run = replace(run, transport=Transport.DIRECT, pace=None, start_s=start_s, end_s=end_s)
+    faults = [fault for case in part for fault in _pinned(run, case.fault)]
+    blocks = [order for case in part for order in _blocks(run, case.fault)]
+    faulty = replace(run, scenario=replace(run.scenario, faults=tuple(faults)))
+    site = replace(run.settings.site, response=Response.IGNORE)
+    careless = replace(faulty, settings=replace(run.settings, site=site))
+    blocked = replace(careless.scenario, orders=(*run.scenario.orders, *blocks))
+    return _Days(
+        sound=simulate(replace(run, scenario=replace(run.scenario, faults=()))).session_wh,
+        derated=simulate(faulty).session_wh,
+        blocked=simulate(replace(careless, scenario=blocked)).session_wh,
+        ignored=simulate(careless).session_wh,
     )
-    return replace(result, tolls=tuple(_toll(run, detection, days) for detection in suffered))
 
 
-def _answered(run: Run, response: Response) -> Mapping[str, float]:
-    site = replace(run.settings.site, response=response)
-    return simulate(replace(run, settings=replace(run.settings, site=site))).session_wh
-
-
-def _pinned(run: Run, suffered: Iterable[Detection]) -> Scenario:
-    """Return the scenario with the very stations that failed: who draws the most may be another next time."""
-    midnight = midnight_s(run)
+def _pinned(run: Run, one: Detection) -> Iterator[Fault]:
+    """Yield a fault at the very stations that it hit: who draws the most may be another next time."""
     stations = {evse.id: evse.station for evse in run.settings.site.evses}
-    faults: list[Fault] = []
-    for one in suffered:
-        after = datetime.fromtimestamp(one.planted_s - midnight, UTC)
-        faults += [
-            Fault(
-                kind=FaultKind(one.kind), target=station, day=1 + int((one.planted_s - midnight) // 86_400.0),
-                at=after.time().replace(microsecond=0), duration_s=one.until_s - one.planted_s,
-            )
-            for station in dict.fromkeys(stations[name] for name in stations if name in one.target.split(", "))
-        ]  # fmt: skip
-    return replace(run.scenario, faults=tuple(faults))
+    for station in dict.fromkeys(stations[name] for name in stations if name in _evses(run, one)):
+        yield Fault(
+            kind=FaultKind(one.kind), target=station, duration_s=one.until_s - one.planted_s,
+            **_moment(run, one.planted_s),
+        )  # fmt: skip
 
 
-def _toll(run: Run, one: Detection, days: _Days) -> Toll:
-    evses = one.target.split(", ")
-    hit = [v.session_id for v in run.visits
-           if v.evse in evses and v.arrive_s < one.until_s + AFTER_S and v.depart_s > one.planted_s]  # fmt: skip
+def _blocks(run: Run, one: Detection) -> Iterator[OrderStep]:
+    """Yield what a person would order who blocks what is found to be faulty until it is repaired."""
+    if one.detected_s is None or one.detected_s >= one.until_s:
+        return
+    for evse in _evses(run, one):
+        for kind, at_s in ((OrderKind.FORCE, one.detected_s), (OrderKind.RELEASE, one.until_s)):
+            cause = CAUSES[FaultKind(one.kind)]
+            yield OrderStep(evse=evse, kind=kind, cause=cause, limit_a=0.0, **_moment(run, at_s))
+
+
+def _moment(run: Run, at_s: float) -> dict[str, Any]:
+    """Return day and time of day of an instant in the scenario of a run."""
+    day, within_s = divmod(at_s - midnight_s(run), 86_400.0)
+    return {"day": 1 + int(day), "at": datetime.fromtimestamp(within_s, UTC).time().replace(microsecond=0)}
+
+
+def _toll(case: _Case, days: _Days) -> Toll:
+    one, hit = case.fault, [visit.session_id for visit in case.visits]
 
     def lost_wh(got: Mapping[str, float]) -> float:
         return sum(days.sound.get(name, 0.0) - got.get(name, 0.0) for name in hit)

@@ -24,6 +24,7 @@ from smartcharge.events import (
     Metered,
     Plugged,
     ProfileKind,
+    Rejected,
     StationBooted,
     StationOffline,
     StationOnline,
@@ -44,6 +45,8 @@ OBEY_S = 1.0
 """From accepting a profile to offering it [s]."""
 MOST_TIMERS = 32
 """So many are kept before those that have rung are thrown away."""
+RECONNECT_S = 5.0
+"""From losing the connection to having it again [s]."""
 START_S = 3.0
 """From plug to the start of the transaction [s]."""
 
@@ -54,6 +57,7 @@ class _Broken:
 
     silent: bool = False
     ignoring: bool = False
+    refusing: bool = False
     losing_answers: bool = False
     frozen: bool = False
     dead: bool = False
@@ -111,6 +115,9 @@ class DirectStations:
     def wish(self, command: Commanded) -> None:
         """Tell a station its new limit; the answer comes as an event."""
         outlet = self._outlets[command.evse]
+        if outlet.broken.refusing and not outlet.broken.is_mute:
+            self._say(Rejected(at_s=now_s(), command_id=command.command_id, evse=command.evse, reason="refuses"))
+            return
         if not outlet.broken.is_mute:
             self._obey(outlet, command)
         if outlet.broken.is_mute or outlet.broken.losing_answers:
@@ -172,6 +179,25 @@ class DirectStations:
         self._broken[station].ignoring = on
         self._offer_all(station)
 
+    def set_refusing(self, station: StationId, *, on: bool) -> None:
+        """Let a station refuse every profile, or take them again."""
+        self._broken[station].refusing = on
+
+    def drop(self, station: StationId) -> None:
+        """Let a station lose its connection; it makes it again by itself."""
+        self._say(StationOffline(at_s=now_s(), station=station, reason="connection lost"))
+        asyncio.get_running_loop().call_later(RECONNECT_S, self._back, station)
+
+    def _back(self, station: StationId) -> None:
+        if not self._broken[station].is_mute:
+            self._come_online(station)
+
+    def _come_online(self, station: StationId) -> None:
+        self._say(StationOnline(at_s=now_s(), station=station))
+        for outlet in self._of(station):
+            is_free = self._world.car(outlet.evse.id) is None
+            self._say((Unplugged if is_free else Plugged)(at_s=now_s(), evse=outlet.evse.id))
+
     def set_losing_answers(self, station: StationId, *, on: bool) -> None:
         """Let a station's answers get lost, or arrive again."""
         self._broken[station].losing_answers = on
@@ -201,10 +227,7 @@ class DirectStations:
             self._events.put_nowait(StationOffline(at_s=now_s(), station=station, reason="no power"))
         else:
             self._events.put_nowait(StationBooted(at_s=now_s(), station=station))
-            self._events.put_nowait(StationOnline(at_s=now_s(), station=station))
-            for outlet in self._of(station):
-                is_free = self._world.car(outlet.evse.id) is None
-                self._say((Unplugged if is_free else Plugged)(at_s=now_s(), evse=outlet.evse.id))
+            self._come_online(station)
             self._catch_up(station)
         self._offer_all(station)
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from smartcharge.clock import now_s
+from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultOrder, FaultRaised, StationOffline
 from smartcharge.model import Circuit, CircuitId, EvseId, Phases, Site, StationId
 from smartcharge.sim import hardware
-from smartcharge.sim.ailments import AILMENTS, CAUSES
+from smartcharge.sim.ailments import AILMENTS, CAUSES, VENDOR
 from smartcharge.sim.broker import Broker
 from smartcharge.sim.devices import OPERATOR, GridOperator, Meters, Wire
 from smartcharge.sim.fleet import Fleet
@@ -22,6 +23,8 @@ from smartcharge.sim.scenario import Fault, FaultKind, GridStep, OrderStep, Scen
 from smartcharge.sim.watcher import Watcher
 from smartcharge.sim.world import World
 
+DROPS_S = 300.0
+"""How often an unsteady link is lost [s]."""
 BROKER_BACK_S = 60.0
 """How long MQTT clients may take to come back to a broker [s]: the longest back-off, twice."""
 
@@ -133,11 +136,20 @@ async def _fault(fault: Fault, stage: Stage) -> None:
     planted_s, seen = now_s(), len(stage.plant.evidence)
     stage.book.hindered_until_s = max(stage.book.hindered_until_s, planted_s + _hinders_s(fault, stage.site))
     await _switch(fault.kind, target, stage, on=True)
-    await asyncio.sleep(fault.duration_s)
+    await _last(fault, StationId(target), stage)
     stage.world.advance(now_s())
     await _switch(fault.kind, target, stage, on=False)
     await asyncio.sleep(4 * stage.site.timing.meter_interval_s)
     stage.detections.append(_detection(fault, target, planted_s, stage, stage.plant.evidence[seen:]))
+
+
+async def _last(fault: Fault, station: StationId, stage: Stage) -> None:
+    """Let a fault last; an unsteady link is lost again and again meanwhile."""
+    until_s = now_s() + fault.duration_s
+    while fault.kind is FaultKind.LINK_UNSTEADY and now_s() < until_s - DROPS_S:
+        stage.fleet.drop(station)
+        await asyncio.sleep(DROPS_S)
+    await asyncio.sleep(max(0.0, until_s - now_s()))
 
 
 def _is_circuit(target: str | None, stage: Stage) -> bool:
@@ -178,22 +190,27 @@ def _hinders_s(fault: Fault, site: Site) -> float:
             return fault.duration_s + BROKER_BACK_S
         case FaultKind.CONTROLLER_KILLED:
             return fault.duration_s + timing.command_s + timing.profile_s
-        case FaultKind.STATION_SILENT | FaultKind.ANSWER_LOST | FaultKind.STATION_DEAD:
-            # A station that hears nothing keeps its profile until it ends.
+        case (
+            FaultKind.STATION_SILENT | FaultKind.ANSWER_LOST | FaultKind.STATION_DEAD
+            | FaultKind.STATION_REFUSES | FaultKind.LINK_UNSTEADY
+        ):  # fmt: skip
+            # A station that hears or takes nothing keeps its profile until it ends.
             return fault.duration_s + timing.profile_s + timing.margin_s
         case _:
             return 0.0
 
 
 async def _switch(kind: FaultKind, target: str, stage: Stage, *, on: bool) -> None:
-    station = StationId(target)
+    station, fleet = StationId(target), stage.fleet
+    plainly = {
+        FaultKind.STATION_SILENT: fleet.set_silent, FaultKind.STATION_DEAD: fleet.set_dead,
+        FaultKind.ANSWER_LOST: fleet.set_losing_answers, FaultKind.STATION_REFUSES: fleet.set_refusing,
+    }  # fmt: skip
     match kind:
-        case FaultKind.STATION_SILENT:
-            stage.fleet.set_silent(station, on=on)
-        case FaultKind.STATION_DEAD:
-            stage.fleet.set_dead(station, on=on)
-        case FaultKind.ANSWER_LOST:
-            stage.fleet.set_losing_answers(station, on=on)
+        case _ if kind in plainly:
+            plainly[kind](station, on=on)
+        case FaultKind.LINK_UNSTEADY:
+            pass  # lost now and then, while it lasts
         case FaultKind.STATION_IGNORES_PROFILE:
             stage.fleet.set_ignoring(station, on=on)
             _tell_watcher(station, stage, on=on)
@@ -249,11 +266,7 @@ def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, eviden
         case FaultKind.METER_FROZEN | FaultKind.METER_SILENT if target in stage.recorder.seen:
             found = _shown(target, planted_s, stage)
         case _:
-            station_of = {evse.id: evse.station for evse in stage.site.evses}
-            about = [
-                e for e in evidence if (e.station if isinstance(e, StationOffline) else station_of[e.evse]) == target
-            ]
-            first = next(iter(about), None)
+            first = next((one for one in evidence if _tells(fault.kind, target, one, stage.site)), None)
             found = None if first is None else (first.at_s, _words(first))
     here = [evse.id for evse in stage.site.evses if evse.station == target]
     why = hardware.why_missed(fault, here, planted_s, stage) if here else "nothing noticed"
@@ -262,6 +275,16 @@ def _detection(fault: Fault, target: str, planted_s: float, stage: Stage, eviden
         kind=fault.kind.value, target=target, planted_s=planted_s, until_s=planted_s + fault.duration_s,
         detected_s=detected_s, evidence=words,
     )  # fmt: skip
+
+
+def _tells(kind: FaultKind, target: str, evidence: Evidence, site: Site) -> bool:
+    """Tell whether a fact speaks of what was planted at a station: of its cause, or of nobody answering."""
+    if isinstance(evidence, StationOffline):
+        return kind not in CAUSES and evidence.station == target
+    is_there = any(evse.id == evidence.evse and evse.station == target for evse in site.evses)
+    if isinstance(evidence, FaultRaised):
+        return is_there and CAUSES.get(kind) is cause_of(evidence, site.vendor_codes, VENDOR)
+    return is_there and kind not in CAUSES
 
 
 def _words(evidence: Evidence) -> str:

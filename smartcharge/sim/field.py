@@ -43,7 +43,8 @@ RATES: Final[Mapping[FaultKind, Rate]] = MappingProxyType({
     FaultKind.EMERGENCY_STOP: Rate(0.05, 1.0),
     FaultKind.GROUND_FAULT: Rate(0.10, 2.0),
     FaultKind.OVERCURRENT_TRIP: Rate(0.05, 4.0),
-    FaultKind.ENCLOSURE_HOT: Rate(0.20, 4.0),
+    FaultKind.FILTER_CLOGGED: Rate(0.15, 24.0),
+    FaultKind.ENCLOSURE_HOT: Rate(0.05, 4.0),
     FaultKind.CONNECTOR_HOT: Rate(0.10, 24.0),
     FaultKind.CABLE_OVERHEATED: Rate(0.03, 2.0),
     FaultKind.CONTACTOR_WELDED: Rate(0.02, 12.0),
@@ -65,8 +66,11 @@ SPREAD: Final = 0.5
 """Standard deviation of the logarithm of a fault's duration."""
 
 
-def field_faults(site: Site, days: int, seed: int) -> tuple[Fault, ...]:
-    """Return the faults of so many days at a site, in order of time; never two at one station at a time."""
+def field_faults(site: Site, days: int, seed: int, *, rate_factor: float = 1.0) -> tuple[Fault, ...]:
+    """Return the faults of so many days at a site, in order of time; never two at one station at a time.
+
+    They come ``rate_factor`` times as often as in the field.
+    """
     random = np.random.default_rng([seed, 0xFA017])
     planted: list[tuple[float, Fault]] = []
     for station in site.stations:
@@ -74,7 +78,7 @@ def field_faults(site: Site, days: int, seed: int) -> tuple[Fault, ...]:
         found: list[tuple[float, Fault]] = []
         for kind, rate in RATES.items():
             if rate.is_dc is None or rate.is_dc == is_dc:
-                times = random.uniform(0.0, days * DAY_S, random.poisson(rate.per_year * days / 365.0))
+                times = random.uniform(0.0, days * DAY_S, random.poisson(rate_factor * rate.per_year * days / 365.0))
                 found += [(float(t), _fault(kind, rate, station.id, float(t), random)) for t in times]
         found.sort(key=lambda pair: pair[0])
         busy_until_s = -DAY_S

@@ -24,6 +24,12 @@ class Fleet(Protocol):
     def set_ignoring(self, station: StationId, *, on: bool) -> None:
         """Let a station accept every profile and offer its maximum, or obey again."""
 
+    def set_refusing(self, station: StationId, *, on: bool) -> None:
+        """Let a station refuse every profile, or take them again."""
+
+    def drop(self, station: StationId) -> None:
+        """Let a station lose its connection; it makes it again by itself."""
+
     def set_losing_answers(self, station: StationId, *, on: bool) -> None:
         """Let a station's answers get lost, or arrive again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from math import exp
 from typing import TYPE_CHECKING, Final
 
 from smartcharge.clock import now_s
@@ -11,7 +12,7 @@ from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultOrder, FaultRaised
 from smartcharge.faults import Cause, DeratingStage, OrderKind
 from smartcharge.model import Evse, EvseId, StationId, Wiring
-from smartcharge.sim.ailments import AILMENTS, CAUSES, SOUND, VENDOR, Ailment
+from smartcharge.sim.ailments import AILMENTS, AMBIENT_C, CAUSES, SOUND, VENDOR, Ailment
 from smartcharge.sim.scenario import Fault, FaultKind
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ RETRY_S: Final = 600.0
 """How long somebody waits before he tries again to open a latch [s]."""
 LOOKS_S: Final = 60.0
 """How often overloaded hardware is looked at [s]."""
+WARNS_C: Final = 65.0
+CALMS_C: Final = 55.0
+TRIPS_C: Final = 71.0
+"""Temperatures of an enclosure at which it warns, no more does, and switches itself off (SmartEVSE, OpenEVSE)."""
+WARMS_S: Final = 600.0
+"""Time constant of an enclosure [s]."""
 TECHNICIAN: Final = "simulated technician"
 WORK_ORDER: Final = 1
 """Whom the technician names: a simulation of the site alone has no logbook."""
@@ -49,12 +56,13 @@ async def suffer(fault: Fault, evses: Sequence[EvseId], stage: faults.Stage) -> 
     """Let hardware be ill for as long as a fault lasts, then repair it; whoever repaired it opens its latch."""
     ailment = AILMENTS[fault.kind]
     for evse in evses:
-        stage.fleet.set_ailment(evse, ailment)
+        stage.fleet.set_ailment(evse, ailment if ailment.warms_c is None else ailment.unnoticed())
         if ailment.is_welded:
             stage.watcher.misbehaves(evse)
     async with asyncio.TaskGroup() as group:
         for evse in evses:
-            group.create_task(_bear(ailment, evse, fault.duration_s, stage), name=f"{fault.kind.value} {evse}")
+            bear = _bear if ailment.warms_c is None else _warm
+            group.create_task(bear(ailment, evse, fault.duration_s, stage), name=f"{fault.kind.value} {evse}")
     stage.world.advance(now_s())
     for evse in evses:
         stage.fleet.set_ailment(evse, SOUND)
@@ -96,6 +104,24 @@ async def _bear(ailment: Ailment, evse: EvseId, duration_s: float, stage: faults
             await asyncio.sleep(until_s - now_s())
 
 
+async def _warm(ailment: Ailment, evse: EvseId, duration_s: float, stage: faults.Stage) -> None:
+    """Let time pass; an enclosure that gets rid of too little heat follows the square of its current."""
+    assert ailment.warms_c is not None
+    max_a = next(one.max_a for one in stage.site.evses if one.id == evse)
+    body_c, is_warning, until_s = AMBIENT_C, False, now_s() + duration_s
+    while now_s() < until_s - 1e-3:
+        stage.world.advance(now_s())
+        share = max(stage.world.evse_currents(evse)) / max_a
+        await asyncio.sleep(min(LOOKS_S, until_s - now_s()))
+        body_c += (AMBIENT_C + ailment.warms_c * share**2 - body_c) * (1.0 - exp(-LOOKS_S / WARMS_S))
+        if body_c >= TRIPS_C:
+            stage.fleet.set_ailment(evse, ailment.tripped())
+            await asyncio.sleep(until_s - now_s())
+        elif body_c >= WARNS_C if not is_warning else body_c < CALMS_C:
+            is_warning = not is_warning
+            stage.fleet.set_ailment(evse, ailment if is_warning else ailment.unnoticed())
+
+
 def found(kind: FaultKind, evses: Iterable[EvseId], facts: Sequence[object], stage: faults.Stage) -> FaultRaised | None:
     """Return the first fault of the kind's cause that the controller wrote down of any of the EVSEs."""
     names = set(evses)
@@ -118,7 +144,7 @@ def why_missed(fault: Fault, evses: Sequence[EvseId], planted_s: float, stage: f
             return f"only {len(visits)} car(s) came: less than three different ones prove nothing"
         case FaultKind.DRAWS_UNDER:
             return "the cars were never offered more than it delivers, or nobody knew what they can take"
-        case FaultKind.CONNECTOR_HOT:
+        case FaultKind.CONNECTOR_HOT | FaultKind.FILTER_CLOGGED:
             return "it never carried enough to get hot"
         case FaultKind.CONTACTOR_STUCK:
             return "nobody was told to stop while it was stuck"

@@ -61,6 +61,14 @@ class OcppStations:
         """Let a station accept every profile and offer its maximum, or obey again."""
         self.stations[station].ignores_profile = on
 
+    def set_refusing(self, station: StationId, *, on: bool) -> None:
+        """Let a station refuse every profile, or take them again."""
+        self.stations[station].supply.refuses_profile = on
+
+    def drop(self, station: StationId) -> None:
+        """Let a station lose its connection; it makes it again by itself."""
+        self.stations[station].drop_connection()
+
     def set_losing_answers(self, station: StationId, *, on: bool) -> None:
         """Let a station's answers get lost, or arrive again."""
         self.stations[station].loses_answers = 1.0 if on else 0.0

@@ -40,7 +40,7 @@ def page(campaign: Campaign, made_at: datetime) -> str:
             *_by_policy(campaign),
             *_courses(campaign),
             *_table("Faults", tables.FAULT_COLUMNS, list(tables.fault_rows(campaign))),
-            *_paragraphs(tables.unjudged(campaign)),
+            *_paragraphs(tables.costs(campaign), tables.unjudged(campaign)),
             *_table("Violations", tables.VIOLATION_COLUMNS, tables.violation_rows(campaign)),
             *_table("Not the controller's doing", tables.VIOLATION_COLUMNS, tables.misbehaviour_rows(campaign)),
             *_run(campaign, made_at),

@@ -57,7 +57,7 @@ class Toll:
     lost_wh: float
     """Energy not delivered [Wh] against the same days without a fault."""
     if_blocked_wh: float
-    """The same, had its EVSE been blocked for as long as the fault was there."""
+    """The same, had its EVSE been blocked from when the fault was found until it was repaired."""
     if_ignored_wh: float
     """The same, had nobody done anything; hardware that bears too much then switches itself off."""
 

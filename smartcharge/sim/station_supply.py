@@ -29,6 +29,8 @@ class Supply:
         self.is_powered = True
         self.ignores_profile = False
         """Whether it offers its maximum whatever its profiles say."""
+        self.refuses_profile = False
+        """Whether it takes no more profiles."""
         self._world = world
         self._bays = bays
         self._timers = timers
@@ -36,6 +38,8 @@ class Supply:
 
     def install(self, number: int, profile: Profile) -> str | None:
         """Install a charging profile, or return why not; it is followed a moment later."""
+        if self.refuses_profile:
+            return "InternalError"
         objection = self.profiles.install(number, profile, now_s())
         if objection is None:
             self._obey()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from smartcharge.sim.assumptions import Assumptions, Needs
 from smartcharge.sim.campaign import Campaign, solve_figures
-from smartcharge.sim.result import Detection, Result
+from smartcharge.sim.result import Detection, Result, Toll
 from smartcharge.sim.runner import UNCONTROLLED
 from smartcharge.sim.watcher import Violation
 
@@ -19,7 +19,9 @@ POLICY_COLUMNS = (
     "wall\ns",
 )  # fmt: skip
 """Titles of the table by policy; what comes after the line break is a unit or a detail."""
-FAULT_COLUMNS = ("policy", "fault", "target", "planted", "noticed after", "by")
+FAULT_COLUMNS = (
+    "policy", "fault", "target", "planted", "noticed after", "by", "lost\nkWh", "if blocked\nkWh", "if ignored\nkWh",
+)  # fmt: skip
 VIOLATION_COLUMNS = ("policy", "from", "for", "circuit", "phase", "above", "limit", "cause")
 REFERENCE = f"{UNCONTROLLED} is the reference without a controller: its violations show what would happen."
 
@@ -87,16 +89,42 @@ def assumed(made: Assumptions) -> str:
 
 
 def fault_rows(campaign: Campaign) -> Iterator[tuple[str, ...]]:
-    """Yield every planted fault under every policy with a controller, and how it was noticed."""
+    """Yield every planted fault under every policy with a controller, how it was noticed and what it cost."""
     zone = ZoneInfo(campaign.run.settings.site.timezone)
     for result in _controlled(campaign):
+        tolls = {(toll.kind, toll.target, toll.planted_s): toll for toll in result.tolls}
         for fault in sorted(result.detections, key=lambda one: one.planted_s):
-            planted = local(fault.planted_s, zone)
-            yield (result.policy, fault.kind, fault.target, planted, _noticed_after(fault), fault.evidence)
+            planted, toll = local(fault.planted_s, zone), tolls.get((fault.kind, fault.target, fault.planted_s))
+            said = (result.policy, fault.kind, fault.target, planted, _noticed_after(fault), fault.evidence)
+            yield (*said, *_cost_cells(toll))
+
+
+def _cost_cells(toll: Toll | None) -> tuple[str, ...]:
+    """Return the energy that a fault cost, derated, blocked and ignored; dashes where there was nothing to derate."""
+    if toll is None:
+        return ("-", "-", "-")
+    return tuple(f"{wh / 1000.0:,.1f}" for wh in (toll.lost_wh, toll.if_blocked_wh, toll.if_ignored_wh))
 
 
 def _noticed_after(fault: Detection) -> str:
     return "never" if fault.detected_s is None else f"{fault.detected_s - fault.planted_s:.0f} s"
+
+
+def costs(campaign: Campaign) -> str | None:
+    """Return what the faults cost in all under the first policy that was weighed, in words; None where none was."""
+    weighed = next((result for result in _controlled(campaign) if result.tolls), None)
+    if weighed is None:
+        return None
+    lost, blocked, ignored = (
+        sum(wh) / 1000.0
+        for wh in zip(*((t.lost_wh, t.if_blocked_wh, t.if_ignored_wh) for t in weighed.tolls), strict=True)
+    )
+    return (
+        f"What the faults cost the sessions at their EVSEs under {weighed.policy}: {lost:,.1f} kWh derated,"
+        f" {blocked:,.1f} kWh had each been blocked from when it was found until it was repaired,"
+        f" {ignored:,.1f} kWh had nobody done anything. Who gets less leaves more to others, so single figures may be"
+        " below zero."
+    )
 
 
 def unjudged(campaign: Campaign) -> str | None:

@@ -172,7 +172,7 @@ class TestProbation:
         sick = Sick()
         sick.raised("GroundFailure")
         sick.cleared("GroundFailure")
-        assert (sick.stage(Cause.GROUND_FAULT), sick.cap_a()) == (DeratingStage.PROBATION, 16.0)
+        assert (sick.stage(Cause.GROUND_FAULT), sick.cap_a()) == (DeratingStage.PROBATION, 32.0)
         sick.session(100.0)
         assert sick.stage(Cause.GROUND_FAULT) is DeratingStage.PROBATION
 

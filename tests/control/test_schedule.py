@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from smartcharge.control.limits import is_lost
 from smartcharge.control.plan import Decision
 from smartcharge.control.profiles import RETRY_S
 from smartcharge.control.schedule import BATCH_S, IDLE_S, matters, next_due_s
@@ -71,7 +72,11 @@ class TestNextDue:
     def test_when_a_meter_is_lost(self) -> None:
         one = site(replace(circuit(), meter=meter(age_s=10.0, hold_s=20.0)), station(evse("a/1")))
         reading = CircuitMetered(at_s=NOON_S, circuit=MAIN, current_a=Phases.all(1.0))
-        assert self.due_s(fold(one, reading)) == 30.0
+        state, held = fold(one, reading), one.circuits[0]
+        due_s = self.due_s(state)
+        assert due_s == pytest.approx(30.0, abs=1.0)
+        assert not is_lost(state, held, NOON_S + 30.0)
+        assert is_lost(state, held, NOON_S + due_s), "a cycle that comes too early would sleep again"
 
     def test_when_a_refused_command_has_rested(self) -> None:
         command = commanded("a/1", 20.0, NOON_S, command_id=10)

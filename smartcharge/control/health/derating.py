@@ -74,18 +74,8 @@ def due(state: State, now_s: float) -> Iterator[Derated | Restored]:
 
 
 def _answered(rule: Rule, response: Response) -> Rule:
-    """Return a rule as a site answers faults: as it is, as a plain block, or not at all."""
-    match response:
-        case Response.DERATE:
-            return rule
-        case Response.BLOCK:
-            steps = (0.0,) if rule.steps else ()
-            return replace(
-                rule, steps=steps, delay_s=0.0, hold_s=0.0, ramp_s=None, probation=None, latch_at=None,
-                is_on_trial=False,
-            )  # fmt: skip
-        case Response.IGNORE:
-            return replace(rule, steps=())
+    """Return a rule as a site answers faults: as it is, or without a derate."""
+    return rule if response is Response.DERATE else replace(rule, steps=())
 
 
 def next_s(evse: EvseState) -> Iterator[float]:
@@ -192,7 +182,7 @@ class _Case:
         """Return the steps as currents [A]; what is below the minimum is a stop."""
         evse = self.evse.evse
         match self.rule.cause:
-            case Cause.MODULES_LOST if self.rule.steps != (0.0,):
+            case Cause.MODULES_LOST:
                 count = evse.modules or UNSTATED_MODULES
                 shares: tuple[float, ...] = (max(0.0, 1.0 - len(self.faults) / count),)
             case Cause.METER_FAILED if evse.bills:

@@ -98,8 +98,9 @@ TABLE: Final[tuple[Rule, ...]] = (
         cause=Cause.GROUND_FAULT, fault="ground or insulation fault",
         signals="GroundFailure, CX002, CX011, CX022, GroundIsolationProtection, RCD",
         action="block; the server never tries again by itself",
-        clear="the station says so; then 50 % until 1 clean session; a latch at the third in 24 h",
-        steps=(0.0,), probation=0.5, latch_at=3, is_safety=True,
+        # What leaks is driven by the voltage: less current would prove nothing.
+        clear="the station says so; then on probation at 100 % until 1 clean session; a latch at the third in 24 h",
+        steps=(0.0,), probation=1.0, latch_at=3, is_safety=True,
         priority=P1, task="measure insulation and test the RCD",
     ),
     Rule(
