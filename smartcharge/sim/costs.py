@@ -26,6 +26,8 @@ AFTER_S: Final = 12 * 3600.0
 """How long after its repair a fault may still cost energy: holds, ramps, probation [s]."""
 BEFORE_S: Final = 12 * 3600.0
 """How long before the first car that a fault concerns its days begin [s]: the others are there by then."""
+JUDGED_S: Final = 900.0
+"""How long after its end a fault is surely judged [s]."""
 ALARM_S: Final = 86_400.0
 """How long after its repair an alarm may still be about it [s]."""
 
@@ -102,17 +104,18 @@ def _days(run: Run, part: Sequence[_Case]) -> _Days:
     start_s, end_s = run.start_s, run.end_s
     if not run.scenario.limits and not run.scenario.orders:
         start_s = max(start_s, min(case.begin_s for case in part) - BEFORE_S)
-        end_s = min(end_s, max(case.end_s for case in part) + 1.0)
+        end_s = min(end_s, max(case.end_s for case in part) + JUDGED_S)
     run = replace(run, transport=Transport.DIRECT, pace=None, start_s=start_s, end_s=end_s)
     faults = [fault for case in part for fault in _pinned(run, case.fault)]
-    blocks = [order for case in part for order in _blocks(run, case.fault)]
     faulty = replace(run, scenario=replace(run.scenario, faults=tuple(faults)))
+    derated = simulate(faulty)
+    blocks = [order for one in derated.detections for order in _blocks(run, one)]
     site = replace(run.settings.site, response=Response.IGNORE)
     careless = replace(faulty, settings=replace(run.settings, site=site))
     blocked = replace(careless.scenario, orders=(*run.scenario.orders, *blocks))
     return _Days(
         sound=simulate(replace(run, scenario=replace(run.scenario, faults=()))).session_wh,
-        derated=simulate(faulty).session_wh,
+        derated=derated.session_wh,
         blocked=simulate(replace(careless, scenario=blocked)).session_wh,
         ignored=simulate(careless).session_wh,
     )
