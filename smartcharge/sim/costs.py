@@ -2,8 +2,8 @@
 
 The days around each fault are played again without a socket: without any fault; derated; with its EVSE blocked by
 hand from when it was found until it was repaired; and with nothing done at all.  The cost of a fault is what the
-sessions at its EVSEs got less of, from when it was planted until a night after it was repaired; what others got more of
-meanwhile is not counted against it.
+sessions at its EVSEs got less of, from when it was planted until it was repaired, or half a day later where a derate
+outlives it; what others got more of meanwhile is not counted against it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from smartcharge.control.health.detect import OURS
+from smartcharge.control.health.rules import RULES
 from smartcharge.events import FaultRaised
 from smartcharge.faults import OrderKind, Response
 from smartcharge.sim.ailments import CAUSES
@@ -23,8 +24,8 @@ from smartcharge.sim.runner import Run, Transport, midnight_s, simulate
 from smartcharge.sim.scenario import Fault, FaultKind, OrderStep
 
 AFTER_S: Final = 12 * 3600.0
-"""How long after its repair a fault may still cost energy: holds, ramps, probation [s]."""
-BEFORE_S: Final = 12 * 3600.0
+"""How long after its repair a fault may still cost energy where a derate outlives it: ramp, probation, latch [s]."""
+BEFORE_S: Final = 6 * 3600.0
 """How long before the first car that a fault concerns its days begin [s]: the others are there by then."""
 JUDGED_S: Final = 900.0
 """How long after its end a fault is surely judged [s]."""
@@ -80,7 +81,9 @@ def _evses(run: Run, one: Detection) -> list[str]:
 
 
 def _hit(run: Run, one: Detection) -> list[Visit]:
-    evses, until_s = set(_evses(run, one)), min(one.until_s + AFTER_S, run.end_s)
+    rule = RULES[CAUSES[FaultKind(one.kind)]]
+    is_over_at_once = rule.ramp_s is None and rule.probation is None and rule.latch_at is None
+    evses, until_s = set(_evses(run, one)), min(one.until_s + (0.0 if is_over_at_once else AFTER_S), run.end_s)
     there = (visit for visit in run.visits if visit.evse in evses)
     return [visit for visit in there if run.start_s <= visit.arrive_s < until_s and visit.depart_s > one.planted_s]
 
@@ -105,7 +108,7 @@ def _days(run: Run, part: Sequence[_Case]) -> _Days:
     if not run.scenario.limits and not run.scenario.orders:
         start_s = max(start_s, min(case.begin_s for case in part) - BEFORE_S)
         end_s = min(end_s, max(case.end_s for case in part) + JUDGED_S)
-    run = replace(run, transport=Transport.DIRECT, pace=None, start_s=start_s, end_s=end_s)
+    run = replace(run, transport=Transport.DIRECT, pace=None, start_s=start_s, end_s=end_s, is_checked=False)
     faults = [fault for case in part for fault in _pinned(run, case.fault)]
     faulty = replace(run, scenario=replace(run.scenario, faults=tuple(faults)))
     derated = simulate(faulty)
@@ -113,11 +116,12 @@ def _days(run: Run, part: Sequence[_Case]) -> _Days:
     site = replace(run.settings.site, response=Response.IGNORE)
     careless = replace(faulty, settings=replace(run.settings, site=site))
     blocked = replace(careless.scenario, orders=(*run.scenario.orders, *blocks))
+    is_derated = any(RULES[CAUSES[FaultKind(case.fault.kind)]].steps for case in part)
     return _Days(
         sound=simulate(replace(run, scenario=replace(run.scenario, faults=()))).session_wh,
         derated=derated.session_wh,
         blocked=simulate(replace(careless, scenario=blocked)).session_wh,
-        ignored=simulate(careless).session_wh,
+        ignored=simulate(careless).session_wh if is_derated else derated.session_wh,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import exp
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from smartcharge.clock import now_s
+from smartcharge.control.health.detect import SHORT_CARS
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultOrder, FaultRaised
 from smartcharge.faults import Cause, DeratingStage, OrderKind
@@ -28,6 +30,20 @@ TRIPS_C: Final = 71.0
 """Temperatures of an enclosure at which it warns, no more does, and switches itself off (SmartEVSE, OpenEVSE)."""
 WARMS_S: Final = 600.0
 """Time constant of an enclosure [s]."""
+NOBODY_THERE: Final = "no car was there: nothing is measured and nothing is tried"
+TOO_FEW: Final = "less than three different cars came, which proves nothing"
+NOTHING_FLOWED: Final = "nothing flowed that would have shown it"
+WHY_MISSED: Final[Mapping[FaultKind, str]] = MappingProxyType({
+    FaultKind.DRAWS_UNDER: "the cars were never offered more than it delivers, or nobody knew what they can take",
+    FaultKind.CONNECTOR_HOT: "it never carried enough to get hot",
+    FaultKind.FILTER_CLOGGED: "it never carried enough to get hot",
+    FaultKind.CONTACTOR_STUCK: "nobody was told to stop while it was stuck",
+    FaultKind.STATION_IGNORES_PROFILE: "no car there wanted more than it was told",
+    FaultKind.STATION_REFUSES: "it was told too little to refuse often enough",
+    FaultKind.STATION_SILENT: "nothing was due from it or to it",
+})  # fmt: skip
+"""Why a kind of fault may stay unseen although a car is there."""
+UNDETECTABLE: Final = frozenset({NOBODY_THERE, TOO_FEW, NOTHING_FLOWED, *WHY_MISSED.values()})
 TECHNICIAN: Final = "simulated technician"
 WORK_ORDER: Final = 1
 """Whom the technician names: a simulation of the site alone has no logbook."""
@@ -136,17 +152,9 @@ def found(kind: FaultKind, evses: Iterable[EvseId], facts: Sequence[object], sta
 def why_missed(fault: Fault, evses: Sequence[EvseId], planted_s: float, stage: faults.Stage) -> str:
     """Return why a fault could not be found, as far as the truth of the world tells."""
     until_s = planted_s + fault.duration_s
-    visits = [v for v in stage.visits if v.evse in evses and v.arrive_s < until_s and v.depart_s > planted_s]
-    if not visits:
-        return "no car was there: nothing is measured and nothing is tried"
-    match fault.kind:
-        case FaultKind.DRAWS_UNDER | FaultKind.SESSIONS_FAIL if len({v.session_id for v in visits}) < 3:
-            return f"only {len(visits)} car(s) came: less than three different ones prove nothing"
-        case FaultKind.DRAWS_UNDER:
-            return "the cars were never offered more than it delivers, or nobody knew what they can take"
-        case FaultKind.CONNECTOR_HOT | FaultKind.FILTER_CLOGGED:
-            return "it never carried enough to get hot"
-        case FaultKind.CONTACTOR_STUCK:
-            return "nobody was told to stop while it was stuck"
-        case _:
-            return "nothing flowed that would have shown it"
+    there = {v.session_id for v in stage.visits if v.evse in evses and v.arrive_s < until_s and v.depart_s > planted_s}
+    if not there:
+        return NOBODY_THERE
+    if fault.kind in (FaultKind.DRAWS_UNDER, FaultKind.SESSIONS_FAIL) and len(there) < SHORT_CARS:
+        return TOO_FEW
+    return WHY_MISSED.get(fault.kind, NOTHING_FLOWED)

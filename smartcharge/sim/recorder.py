@@ -43,6 +43,8 @@ class Recorder:
     watcher: Watcher
     sample_s: float
     on_sample: Callable[[float], None]
+    is_checking: bool = True
+    """Whether every decision is held against the invariants."""
     served: list[Served] = field(default_factory=list)
     solve_s: list[float] = field(default_factory=list)
     compliance_s: list[float] = field(default_factory=list)
@@ -70,6 +72,8 @@ class Recorder:
         if snapshot.plan is not None and snapshot.plan is not self._plan:
             self._plan = snapshot.plan
             self.solve_s.append(snapshot.plan.solve_s)
+        if not self.is_checking:
+            return
         for words in broken(snapshot.state, snapshot.limits, snapshot.decision, snapshot.at_s):
             invariant, _, detail = words.partition(": ")
             self.watcher.note(invariant, detail)

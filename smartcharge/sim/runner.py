@@ -75,6 +75,8 @@ class Run:
     sample_s: float = 60.0
     weighs_faults: bool = False
     """Whether the same days are played again to tell what each fault cost."""
+    is_checked: bool = True
+    """Whether every decision and the journal are checked; not where only the energy is asked for."""
 
 
 def simulate(
@@ -91,9 +93,11 @@ async def _play(
 ) -> tuple[Stage, list[Served], Record]:
     world = World(run.settings.site, start_s=run.start_s, loads=loads_of(run))
     driver = LoopDriver(world)
-    look_s = 60.0 if run.policy == UNCONTROLLED else 1.0
+    look_s = 1.0 if run.policy != UNCONTROLLED and run.is_checked else 60.0
     watcher = Watcher(world, load_reaction_s=_load_reaction_s(run), look_s=look_s)
-    recorder = Recorder(world=world, watcher=watcher, sample_s=run.sample_s, on_sample=on_sample)
+    recorder = Recorder(
+        world=world, watcher=watcher, sample_s=run.sample_s, on_sample=on_sample, is_checking=run.is_checked
+    )
     async with _surroundings(run, world, watcher, recorder, observers) as (stage, wire):
         async with asyncio.TaskGroup() as group:
             background = [
@@ -106,7 +110,7 @@ async def _play(
             served = await _traffic(run, stage.fleet, wire, world)
             for task in background:
                 task.cancel()
-        if run.policy != UNCONTROLLED:
+        if run.policy != UNCONTROLLED and run.is_checked:
             await _check_afterwards(stage, watcher)
         await stage.plant.kill()
     driver.close()

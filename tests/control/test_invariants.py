@@ -24,6 +24,7 @@ from smartcharge.control.state import State, apply
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     CircuitMetered,
+    Derated,
     Event,
     FaultRaised,
     LimitLifted,
@@ -34,6 +35,7 @@ from smartcharge.events import (
     StationOnline,
     Unanswered,
 )
+from smartcharge.faults import Cause, DeratingStage
 from smartcharge.model import CircuitId, EvseId, Phases, Site, StationId
 from smartcharge.store.codec import decode_state, encode_state
 from solvers.problem import Outcome, Problem, Schedule
@@ -153,6 +155,34 @@ class TestLowerThenRaise:
         decision = told_of(state, {"a/1": 20.0}, NOON_S)
         (found,) = broken(state, effective_limits(state, NOON_S), decision, NOON_S)
         assert found.startswith("I2: a raise overfills main L1 rating: 26.00 of 20.00 A")
+
+
+class TestDownAtOnce:
+    """I6: in the cycle that hears of a fault nobody who hears is told more than its derates leave."""
+
+    STATE = fold(row_of(2, 200.0), ready(row_of(2, 200.0)), charging("a/1"), charging("b/1"),
+                 told("a/1", 30.0, NOON_S, command_id=9))  # fmt: skip
+
+    @given(st.lists(st.floats(0.0, 40.0), min_size=1, max_size=3))
+    @settings(max_examples=25)
+    def test_the_lowest_of_the_derates_is_told(self, limits_a: list[float]) -> None:
+        causes = (Cause.FAN, Cause.CONNECTOR_HOT, Cause.GROUND_FAULT)
+        state = fold(self.STATE, [self.derate(c, a) for c, a in zip(causes, limits_a, strict=False)])
+        limits = effective_limits(state, NOON_S)
+        decision = allocate(state, limits, plan(NOON_S, a=32.0, b=32.0), NOON_S)
+        assert decision.setpoints[EvseId("a/1")].limit_a <= min(limits_a)
+        assert broken(state, limits, decision, NOON_S) == ()
+
+    def test_planted_decision_is_seen(self) -> None:
+        state = fold(self.STATE, self.derate(Cause.FAN, 24.0), self.derate(Cause.CONNECTOR_HOT, 8.0))
+        decision = told_of(state, {"a/1": 24.0, "b/1": 6.0}, NOON_S)
+        (found,) = broken(state, effective_limits(state, NOON_S), decision, NOON_S)
+        assert found == "I6: a/1 is told 24.0 A of the 8.0 A it may have"
+
+    @staticmethod
+    def derate(cause: Cause, limit_a: float) -> Derated:
+        stage = DeratingStage.ACTIVE
+        return Derated(at_s=NOON_S, evse=EvseId("a/1"), cause=cause, stage=stage, limit_a=limit_a, reason="ill")
 
 
 class TestEveryCommandExpires:

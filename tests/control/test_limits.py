@@ -9,6 +9,7 @@ import pytest
 from smartcharge.control.limits import Limits, changes_s, effective_limits, other_a
 from smartcharge.control.state import State
 from smartcharge.events import (
+    BackendLimited,
     CircuitMetered,
     Event,
     LimitLifted,
@@ -120,6 +121,11 @@ class TestCaps:
         assert (cap.limit_a, cap.source) == (9.0, "order of eve: hot cable")
         lifted = fold(state, replace(order, limit_a=None))
         assert effective_limits(lifted, NOON_S).caps[A].limit_a == 32.0
+
+    def test_the_operators_back_end_caps_without_anything_else_being_there(self) -> None:
+        state = fold(ONE, BackendLimited(at_s=NOON_S, evse=A, limit_a=9.0))
+        cap = effective_limits(state, NOON_S).caps[A]
+        assert (cap.limit_a, cap.source) == (9.0, "the operator's back-end")
 
 
 METERED = site(

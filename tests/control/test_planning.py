@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from smartcharge.control.demand import Demand
 from smartcharge.control.evse import EvseState
+from smartcharge.control.health.memory import History as Record
 from smartcharge.control.limits import Limits, effective_limits
 from smartcharge.control.plan import Plan
 from smartcharge.control.planning import GAP_SHARE, MANY_CARS, Question, edges_of, plan_of, question
@@ -253,6 +254,32 @@ class TestCalm:
         found = problem(cars(1, NeedStated(at_s=NOON_S, evse=A, priority=priority)))
         least_wh = found.wh_per_amp.min()
         assert 1000.0 * found.change_price < found.shortfall_price[0] * least_wh
+
+
+class TestHealth:
+    """All else equal, the plan goes by the EVSE that is less likely to fail."""
+
+    @staticmethod
+    def ill(state: State, name: EvseId) -> State:
+        sick = state.evses[name]
+        failing = replace(sick, health=replace(sick.health, history=Record(sessions=50.0, failures=40.0)))
+        return replace(state, evses={**state.evses, name: failing})
+
+    @pytest.mark.parametrize(("sick", "sound"), [(A, B), (B, A)])
+    def test_of_equals_the_healthier_goes_first(self, sick: EvseId, sound: EvseId) -> None:
+        given = first_a(self.ill(cars(2), sick))
+        assert given[sound] >= 20.0 > given[sick]
+
+    def test_a_site_whose_evses_are_alike_is_planned_as_ever(self) -> None:
+        early = problem(cars(2)).early_price
+        assert early[0] == early[1] == problem(cars(1)).early_price[0]
+
+    def test_it_breaks_ties_and_nothing_else(self) -> None:
+        leaves = NeedStated(at_s=NOON_S, evse=A, depart_at_s=NOON_S + 2 * 3600.0, energy_wh=2000.0)
+        stays = NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + 3 * 3600.0, energy_wh=2000.0)
+        assert first_a(self.ill(cars(2, leaves, stays), A))[A] > 30.0
+        early = problem(self.ill(cars(2), A)).early_price
+        assert 0.99 <= early[0] / early[1] < 1.0
 
 
 class TestFirstShare:

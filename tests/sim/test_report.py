@@ -12,6 +12,7 @@ import pytest
 from smartcharge.sim import chart, report, tables
 from smartcharge.sim.campaign import Campaign
 from smartcharge.sim.clairvoyant import Hindsight, Optimum, Regret
+from smartcharge.sim.result import Toll
 from smartcharge.sim.scenario import Fault, FaultKind, Scenario
 from tests.sim.campaigns import DAY_S, SETTINGS, START_S, campaign, course, detection, result, violation
 
@@ -107,6 +108,15 @@ class TestFaults:
         assert "optimal station-silent n0 2025-01-06 02:00:00 30 s Unanswered" in words(root)
         assert "1 fault(s) came too late" in words(root)
         assert len(of_class(root, "fault")) == 2
+
+    def test_are_listed_with_what_they_cost(self) -> None:
+        one, other = detection(3600.0, kind="fan"), detection(7200.0)
+        toll = Toll(kind="fan", target="n0", planted_s=one.planted_s, lost_wh=1_250.0, if_blocked_wh=5_000.0,
+                    if_ignored_wh=20_000.0)  # fmt: skip
+        root = tree_of(campaign(result(detections=(one, other), tolls=(toll,)), scenario=self.SCENARIO))
+        assert "optimal fan n0 2025-01-06 01:00:00 30 s Unanswered 1.2 5.0 20.0" in words(root)
+        assert "optimal station-silent n0 2025-01-06 02:00:00 30 s Unanswered - - -" in words(root)
+        assert "1.2 kWh derated, 5.0 kWh had each been blocked" in words(root)
 
 
 class TestThePicture:
