@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from aiomqtt import Client, Message, MqttError, Will
+from aiomqtt import Message
 
 from smartcharge.clock import now_s
 from smartcharge.control.plan import Plan, Setpoint
@@ -19,8 +17,9 @@ from smartcharge.events import Commanded, Event
 from smartcharge.faults import Cause, DeratingStage
 from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
+from smartcharge.mqtt.connection import Connection
 from smartcharge.mqtt.inbound import Inbound
-from smartcharge.mqtt.outbox import Outbox, Word
+from smartcharge.mqtt.outbox import Outbox
 from smartcharge.mqtt.payloads import (
     CommandAnswer,
     FaultDecision,
@@ -32,7 +31,6 @@ from smartcharge.mqtt.payloads import (
     WorkOrderSaid,
     WorkReceived,
 )
-from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.mqtt.stations import Stations
 from smartcharge.mqtt.telemetry import plan_said, site_state
@@ -44,15 +42,8 @@ from smartcharge.words.operators import Operators
 
 _log = logging.getLogger(__name__)
 
-SHORTEST_WAIT_S = 1.0
-"""Before the first new attempt to reach the broker; doubled each time."""
-LONGEST_WAIT_S = 30.0
-AT_ONCE = 10
-"""Messages that are on their way to the broker at the same time."""
 WORK_S = 10.0
 """How long a work order waits for the broker before its round goes on; it is said again later."""
-GOODBYE_S = 2.0
-"""How long the last word may take when we leave on purpose."""
 
 
 class MqttRoom:
@@ -64,27 +55,26 @@ class MqttRoom:
         """Connect a site; ``desk`` writes down what is said of work orders, without one that is refused."""
         self._settings = settings
         self._desk = desk
-        self._tls = settings.tls_context()
         self._topics = Topics(settings.prefix, site.id)
-        self._client_id = settings.client_id or f"smartcharge-{site.id}"
         self._stations = Stations(site)
         self._operators = Operators(site, ("mqtt", "lpc", "relay"))
         self._inbound = Inbound(site, self._stations, self._operators)
         self._outbox = Outbox()
+        client_id = settings.client_id or f"smartcharge-{site.id}"
+        self._connection = Connection(
+            settings, client_id, self._topics.subscriptions(), self._topics.written("availability"), self._outbox
+        )
         self._commands = Commands(self._topics, self._outbox, site.timing.command_s)
         self._snapshot: Snapshot | None = None
         self._has_snapshot = asyncio.Event()
         self._setpoints: dict[EvseId, Setpoint] = {}
         self._plan: Plan | None = None
         self._state_text = ""
-        self._trouble: str | None = "not connected yet"
-        # Seeded, so that a simulated day can be repeated; it only keeps many sites from returning at once.
-        self._jitter = random.Random(self._client_id)  # noqa: S311 - no secret
 
     @property
     def trouble(self) -> str | None:
         """Return why there is no connection to the broker, or None while there is one."""
-        return self._trouble
+        return self._connection.trouble
 
     def stations(self) -> frozenset[StationId]:
         """Return the stations that are commanded over MQTT."""
@@ -101,7 +91,7 @@ class MqttRoom:
             async with asyncio.timeout(WORK_S):
                 await self._outbox.deliver(self._topics.written("work order", order=str(number)), said)
         except TimeoutError:
-            raise OSError(self._trouble or f"no answer within {WORK_S:.0f} s") from None
+            raise OSError(self.trouble or f"no answer within {WORK_S:.0f} s") from None
 
     def observe(self, snapshot: Snapshot) -> None:
         """Say changed setpoints and a new plan at once, and leave the whole state for its turn."""
@@ -121,7 +111,8 @@ class MqttRoom:
     async def run(self, emit: Emit) -> None:
         """Stay connected, yield facts and publish until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._stay_connected(emit), name="mqtt connection")
+            connected = self._connection.run(partial(self._receive, emit=emit), partial(self._lose, emit))
+            group.create_task(connected, name="mqtt connection")
             group.create_task(self._commands.run(emit), name="mqtt commands")
             group.create_task(self._tell_state(), name="mqtt state")
 
@@ -137,94 +128,14 @@ class MqttRoom:
                 self._outbox.hold(self._topics.written("state"), state.model_dump_json())
             await asyncio.sleep(self._settings.publish_s)
 
-    async def _stay_connected(self, emit: Emit) -> None:
-        failures = 0
-        client = self._client()
-        while True:
-            connection = asyncio.create_task(self._connection(client, emit), name="mqtt connected")
-            try:
-                await asyncio.wait({connection})
-            finally:
-                # Asked once, it might not end: `asyncio.wait_for` (up to Python 3.11, in aiomqtt) and a TaskGroup
-                # whose child fails at that moment (up to 3.12) swallow a cancellation.
-                while not connection.done():
-                    connection.cancel()
-                    await asyncio.wait({connection}, timeout=2.0 * GOODBYE_S)
-            stood, reason = connection.result()
-            self._trouble = f"no connection to the broker: {reason}"
-            _log.warning("mqtt: no connection to %s:%s: %s", self._settings.host, self._settings.port, reason)
-            if stood:
-                failures = 0
-                # A client that had a connection would send what it held back before anything newer.
-                client = self._client()
-            await self._emit_all(emit, self._stations.all_offline("no connection to the broker", now_s()))
-            await asyncio.sleep(self._wait_s(failures))
-            failures += 1
-
-    async def _connection(self, client: Client, emit: Emit) -> tuple[bool, str]:
-        """Serve one connection to its end; return whether it stood at all, and why it ended."""
-        stood, reason = False, ""
+    async def _receive(self, message: Message, emit: Emit) -> None:
         try:
-            async with client:
-                stood = True
-                await self._serve(client, emit)
-        except* MqttError as group:
-            reason = str(_first(group))
-        return stood, reason
+            await self._hear(message, emit)
+        except PayloadError as error:
+            self._refuse(message.topic.value, error)
 
-    def _wait_s(self, failures: int) -> float:
-        longest_s = min(LONGEST_WAIT_S, SHORTEST_WAIT_S * 2.0 ** min(failures, 10))
-        return longest_s * self._jitter.uniform(0.5, 1.0)
-
-    def _client(self) -> Client:
-        kind = Client if self._settings.keepalive_s else QuietClient
-        return kind(
-            self._settings.host,
-            self._settings.port,
-            username=self._settings.username,
-            password=self._settings.password,
-            identifier=self._client_id,
-            clean_session=not self._settings.persistent_session,
-            keepalive=self._settings.keepalive_s,
-            tls_context=self._tls,
-            will=Will(self._topics.written("availability"), "offline", qos=1, retain=True),
-            # Held back by the kernel (Nagle), small messages take 40 ms more, and for ever in simulated time.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
-
-    async def _serve(self, client: Client, emit: Emit) -> None:
-        availability = self._topics.written("availability")
-        try:
-            await client.subscribe([(topic, 1) for topic in self._topics.subscriptions()])
-            await client.publish(availability, "online", qos=1, retain=True)
-            self._trouble = None
-            _log.info("mqtt: connected to %s:%s", self._settings.host, self._settings.port)
-            self._outbox.restate()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(client, emit), name="mqtt in")
-                group.create_task(self._speak(client), name="mqtt out")
-        except asyncio.CancelledError:
-            with suppress(MqttError):
-                await client.publish(availability, "offline", qos=1, retain=True, timeout=GOODBYE_S)
-            raise
-
-    async def _speak(self, client: Client) -> None:
-        while True:
-            words = await self._outbox.newest(AT_ONCE)
-            async with asyncio.TaskGroup() as group:
-                for word in words:
-                    group.create_task(self._publish(client, word))
-
-    async def _publish(self, client: Client, word: Word) -> None:
-        await client.publish(word.topic, word.payload, qos=1, retain=word.is_retained)
-        self._outbox.withdraw(word)
-
-    async def _listen(self, client: Client, emit: Emit) -> None:
-        async for message in client.messages:
-            try:
-                await self._hear(message, emit)
-            except PayloadError as error:
-                self._refuse(message.topic.value, error)
+    async def _lose(self, emit: Emit) -> None:
+        await self._emit_all(emit, self._stations.all_offline("no connection to the broker", now_s()))
 
     async def _hear(self, message: Message, emit: Emit) -> None:
         address = self._topics.address(message.topic.value)
@@ -311,10 +222,3 @@ class MqttRoom:
     async def _emit_all(emit: Emit, events: tuple[Event, ...]) -> None:
         for event in events:
             await emit(event)
-
-
-def _first(group: BaseExceptionGroup[MqttError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

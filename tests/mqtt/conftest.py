@@ -15,5 +15,5 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Broker:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Come back to the broker quickly: what is tested is that it happens, not how long it takes."""
-    monkeypatch.setattr("smartcharge.mqtt.room.SHORTEST_WAIT_S", 0.02)
-    monkeypatch.setattr("smartcharge.mqtt.room.LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr("smartcharge.mqtt.connection.SHORTEST_WAIT_S", 0.02)
+    monkeypatch.setattr("smartcharge.mqtt.connection.LONGEST_WAIT_S", 0.2)

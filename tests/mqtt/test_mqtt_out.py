@@ -196,9 +196,9 @@ class TestReconnect:
                 waits.append(delay_s)
             await real_sleep(0)
 
-        monkeypatch.setattr("smartcharge.mqtt.room.SHORTEST_WAIT_S", 1.0)
-        monkeypatch.setattr("smartcharge.mqtt.room.LONGEST_WAIT_S", 30.0)
-        monkeypatch.setattr("smartcharge.mqtt.room.asyncio.sleep", sleep)
+        monkeypatch.setattr("smartcharge.mqtt.connection.SHORTEST_WAIT_S", 1.0)
+        monkeypatch.setattr("smartcharge.mqtt.connection.LONGEST_WAIT_S", 30.0)
+        monkeypatch.setattr("smartcharge.mqtt.connection.asyncio.sleep", sleep)
 
         async def main() -> None:
             async with running(MqttRoom(make_site(), MqttSettings(host="127.0.0.1", port=free_port())), Facts()):
