@@ -21,6 +21,7 @@ from smartcharge.control.plan import Decision, Plan
 from smartcharge.control.planning import Question, plan_of, question
 from smartcharge.control.profiles import changes
 from smartcharge.control.schedule import calls_for_plan, matters, next_due_s
+from smartcharge.control.sharing import leases
 from smartcharge.control.state import State, apply
 from smartcharge.errors import Refused, StationError
 from smartcharge.events import (
@@ -39,6 +40,7 @@ from smartcharge.events import (
     Metered,
     OperatorOrder,
     ResetOrdered,
+    ShareLeased,
     SourceHeard,
     StationLearnt,
     StationOffline,
@@ -57,7 +59,7 @@ _ACKNOWLEDGED: Final = (
 """Facts whose sender is told that they were received: whatever happens then, they are written down."""
 _CALM: Final = (
     Metered, CircuitMetered, LimitFollowed, LimitSet, LimitsReplaced, SourceHeard, StationLearnt, Accepted, Commanded,
-    Watched,
+    ShareLeased, Watched,
 )  # fmt: skip
 """Facts that may wait for the next turn of the fast loop."""
 STEP_S: Final = 1.0
@@ -195,14 +197,19 @@ class Controller:
         limits = effective_limits(self.state, at_s)
         decision = allocate(self.state, limits, self._plan, at_s)
         commands = [c for c in changes(self.state, decision, at_s) if self._station(c) in self._charger_of]
-        for command in commands:
-            self._take(command)
+        shares = tuple(leases(self.state, at_s))
+        said: tuple[Commanded | ShareLeased, ...] = (*commands, *shares)
+        for word in said:
+            self._take(word)
         # Facts that come in while this is written down belong to the next cycle.
         snapshot = Snapshot(
             at_s=at_s, site=self._site, state=self.state, limits=limits,
             plan=self._plan, decision=decision, troubles=self._troubles(),
         )  # fmt: skip
-        await self._send(commands)
+        if said:
+            # What is about to be said is written down: after a crash it must still be believed.
+            await self._journal.flush()
+        self._send(commands)
         for observer in self._observers:
             observer.observe(snapshot)
         return decision
@@ -220,10 +227,7 @@ class Controller:
         """Return what does not work now, by source: its own word, or how it failed."""
         return {s.name: s.trouble for s in self._sources if s.trouble is not None} | self._failed
 
-    async def _send(self, commands: Sequence[Commanded]) -> None:
-        """Send commands once they are written down: after a crash they must still be believed."""
-        if commands:
-            await self._journal.flush()
+    def _send(self, commands: Sequence[Commanded]) -> None:
         for command in commands:
             self._charger_of[self._station(command)].wish(command)
 

@@ -309,6 +309,48 @@ class AlertsSet(Happening):
     alerts: tuple[GridAlert, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareWanted(Happening):
+    """A site of a group said what it needs, and what it holds itself to."""
+
+    member: str
+    token: str
+    """Names this very word: the share that answers it counts from when it was sent."""
+    wanted_w: float
+    """What it would draw if nobody limited it but itself [W]."""
+    reserved_w: float
+    """The most that it may be drawing now, whatever its stations do [W]."""
+    measured_w: float | None
+    """What flows now [W]; None if nothing tells."""
+    limit_w: float
+    """What it holds itself to now [W]."""
+    number: int
+    """The newest share that it took; 0 for none."""
+    is_lapsed: bool
+    """Whether that share is over for it, so that it takes only a newer one."""
+    safe_w: float
+    """Its safe share by its own site file [W]."""
+    linger_s: float
+    """How long its stations may go on as they were told when its controller dies [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareLeased(Happening):
+    """A site of a group is given a share of the group's limit; the next number replaces it."""
+
+    member: str
+    number: int
+    limit_w: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareLapsed(Happening):
+    """A share was not renewed for so long that its site surely is down to its safe share, whatever died there."""
+
+    member: str
+    number: int
+
+
 class Stage(Enum):
     """What becomes of a grid limit, in this order."""
 
@@ -618,6 +660,9 @@ Event: TypeAlias = (
     | SourceHeard
     | FailsafeSet
     | AlertsSet
+    | ShareWanted
+    | ShareLeased
+    | ShareLapsed
     | LimitFollowed
     | ClockStepped
     | ControllerStarted

@@ -411,6 +411,33 @@ class GridSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A site of a group."""
+
+    id: str
+    """Id of its own site file."""
+    safe_w: float
+    """Its safe share [W]: what it may draw when the coordinator is not heard; never lent to others."""
+    weight: float = 1.0
+    """Its part where not all that is wanted is there, relative to the others."""
+    linger_s: float = Timing().profile_s + Timing().margin_s + Timing().settle_s
+    """How long its stations may go on as they were told when its controller dies [s]; what it says itself if longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Sites that share one limit."""
+
+    limit_w: float
+    """What they may draw together where no operator asks for less [W]."""
+    members: tuple[Member, ...]
+    lease_s: float = 60.0
+    """Life of a share; it is renewed well before [s]."""
+    margin_s: float = 5.0
+    """How much slower than ours a member's clock may run within that time, and how late we look [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One location: the tree, the stations on it, and how it is to be run."""
 
@@ -433,6 +460,8 @@ class Site:
     """What vendors' own error codes mean, by vendor and code."""
     response: Response = Response.DERATE
     """How faults are answered; no key of a site file."""
+    group: Group | None = None
+    """Set where the controller shares a limit among other sites; then it has no stations of its own."""
 
     @property
     def evses(self) -> tuple[Evse, ...]:

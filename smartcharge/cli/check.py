@@ -14,7 +14,7 @@ from smartcharge.config import Settings, load
 from smartcharge.control import budget
 from smartcharge.control.topology import Topology, uncontrolled_a
 from smartcharge.errors import ConfigError
-from smartcharge.model import Site
+from smartcharge.model import Group, Site
 
 
 def check(
@@ -35,7 +35,8 @@ def check(
 
 def require_budget(site: Site) -> None:
     """Raise ConfigError, with a line for each breach, unless the fallback budget of a site holds (I3)."""
-    breaches = budget.broken(site, Topology.of(site))
+    topology = Topology.of(site)
+    breaches = [*budget.broken(site, topology), *budget.broken_shares(site, topology)]
     if breaches:
         raise ConfigError("\n".join(f"{site.id}: the fallback budget breaks: {breach}" for breach in breaches))
 
@@ -55,6 +56,10 @@ def _is_sound(file: Path) -> bool:
 def _show(file: Path, settings: Settings) -> None:
     site = settings.site
     console = answers()
+    if site.group is not None:
+        console.print(f"[bold green]sound[/] {escape(str(file))}: {escape(site.name)}", highlight=False, soft_wrap=True)
+        console.print(_shares(site.group))
+        return
     console.print(
         f"[bold green]sound[/] {escape(str(file))}: {escape(site.name)}, {len(site.circuits)} circuits,"
         f" {len(site.stations)} stations, {len(site.evses)} EVSEs; the fallback budget holds",
@@ -62,6 +67,19 @@ def _show(file: Path, settings: Settings) -> None:
         soft_wrap=True,
     )
     console.print(_proof(site))
+
+
+def _shares(group: Group) -> Table:
+    """Return the proof that the safe shares of a group fit its limit."""
+    table = Table("site", show_footer=True)
+    table.columns[0].footer = "together"
+    safe_w = sum(member.safe_w for member in group.members)
+    table.add_column(r"safe share \[W]", footer=f"{safe_w:.0f} of {group.limit_w:.0f}", justify="right")
+    table.add_column(r"lost for sure after \[s]", justify="right")
+    for member in group.members:
+        lapse_s = group.lease_s + member.linger_s + group.margin_s
+        table.add_row(escape(member.id), f"{member.safe_w:.0f}", f"{lapse_s:.0f}")
+    return table
 
 
 def _proof(site: Site) -> Table:

@@ -27,7 +27,8 @@ from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.trials import Agreed, Trials
 from smartcharge.maintenance.updater import Updater
 from smartcharge.maintenance.webhook import Webhook
-from smartcharge.model import Control
+from smartcharge.model import Control, Site
+from smartcharge.mqtt.member import GroupRoom
 from smartcharge.mqtt.room import MqttRoom
 from smartcharge.ports import Charger, Observer, Source
 from smartcharge.store import Store, open_store
@@ -37,7 +38,7 @@ Say = Callable[[str], None]
 if TYPE_CHECKING:
     from smartcharge.grid.openadr2b.room import OpenAdr2bRoom
 
-_Operator: TypeAlias = "OpenAdrRoom | OpenAdr2bRoom | OscpRoom | HttpRoom"
+_Operator: TypeAlias = "OpenAdrRoom | OpenAdr2bRoom | OscpRoom | HttpRoom | GroupRoom"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -59,7 +60,8 @@ async def serve(settings: Settings, say: Say) -> None:
         asked = _openadr2b(settings)
         routers = [server.router for server in servers]
         http = None if settings.http is None else HttpRoom(settings.site, settings.http, routers)
-        operators: list[_Operator] = [*servers, *asked, *([] if http is None else [http])]
+        groups = [GroupRoom(settings.site, each) for each in settings.groups]
+        operators: list[_Operator] = [*servers, *asked, *groups, *([] if http is None else [http])]
         controller = _controller(settings, store, csms, operators)
         running = asyncio.create_task(controller.run(), name="controller")
         try:
@@ -164,9 +166,10 @@ def _maintenance(settings: Settings, store: Store, csms: Csms | None, listeners:
 
 
 def _announce(settings: Settings, csms: Csms | None, controller: Controller, say: Say) -> None:
-    sessions = [evse.session for evse in controller.state.evses.values() if evse.session is not None]
-    open_ones = sum(session.transaction_id is not None for session in sessions)
-    say(f"site: {settings.site.name}: {len(settings.site.evses)} EVSEs, {open_ones} open transactions go on")
+    if settings.site.group is not None:
+        say(f"group: {settings.site.name}: {len(settings.site.group.members)} sites share a limit")
+    else:
+        _announce_site(settings.site, controller, say)
     if csms is not None:
         scheme = "wss" if settings.ocpp.is_encrypted else "ws"
         say(f"ocpp: {scheme}://{_shown(settings.ocpp.host)}:{csms.port}/<station id>")
@@ -178,8 +181,16 @@ def _announce(settings: Settings, csms: Csms | None, controller: Controller, say
         say(f"openadr2b: {openadr2b.url}")
     for oscp in settings.oscp:
         say(f"oscp: {oscp.url}")
+    for one in settings.groups:
+        say(f"group: {one.broker.host}:{one.broker.port}/{one.broker.prefix}/{one.group}/member/{settings.site.id}/#")
     if settings.http is not None:
         say(f"http: {_address(settings.http)}")
+
+
+def _announce_site(site: Site, controller: Controller, say: Say) -> None:
+    sessions = [evse.session for evse in controller.state.evses.values() if evse.session is not None]
+    open_ones = sum(session.transaction_id is not None for session in sessions)
+    say(f"site: {site.name}: {len(site.evses)} EVSEs, {open_ones} open transactions go on")
 
 
 def _address(http: HttpSettings) -> str:

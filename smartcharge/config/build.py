@@ -13,6 +13,8 @@ from smartcharge.config.keys import (
     ChargingKeys,
     CircuitKeys,
     GridKeys,
+    GroupFile,
+    GroupLineKeys,
     HttpKeys,
     MeterKeys,
     MqttKeys,
@@ -65,16 +67,14 @@ from smartcharge.model import (
     Way,
     Wiring,
 )
-from smartcharge.mqtt.settings import MqttSettings
+from smartcharge.mqtt.settings import GroupSettings, MqttSettings
 
 
 def settings(file: SiteFile, folder: Path) -> Settings:
     """Return the settings of a file without faults; paths in it are relative to ``folder``."""
-    return Settings(
-        site=_site(file, folder),
-        mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
+    return replace(
+        with_adapters(_site(file, folder), file, folder),
         ocpp=_ocpp(file, folder),
-        store=StoreSettings(**file.store.model_dump()),
         maintenance=MaintenanceSettings(
             webhook=file.maintenance.webhook,
             webhook_token=webhook_token(file.maintenance),
@@ -83,10 +83,21 @@ def settings(file: SiteFile, folder: Path) -> Settings:
             self_test_s=86400.0 * file.maintenance.self_test_days,
             consenting=frozenset(file.maintenance.consenting),
         ),
+    )
+
+
+def with_adapters(site: Site, file: SiteFile | GroupFile, folder: Path) -> Settings:
+    """Return a site with what a site and a group have in common: the broker, the store, grid operators."""
+    return Settings(
+        site=site,
+        mqtt=None if file.mqtt is None else _mqtt(file.mqtt, folder),
+        ocpp=OcppSettings(),
+        store=StoreSettings(**file.store.model_dump()),
         http=None if file.http is None else _http(file.http, file.grid, folder),
         openadr=tuple(_openadr(o.id, o.openadr, folder) for o in file.grid if o.openadr is not None),
         openadr2b=tuple(_openadr2b(o.id, o.openadr2b, folder) for o in file.grid if o.openadr2b is not None),
         oscp=tuple(_oscp(o.id, o.oscp, folder) for o in file.grid if o.oscp is not None),
+        groups=tuple(_group(o.id, o.group, folder) for o in file.grid if o.group is not None),
     )
 
 
@@ -104,7 +115,7 @@ def _site(file: SiteFile, folder: Path) -> Site:
         stations=stations,
         timing=Timing(**file.timing.model_dump()),
         money=Money(**file.money.model_dump()),
-        grid=operators(file, circuits, stations),
+        grid=operators(file.grid, file.site.id, circuits, stations),
         grid_limit=Staleness(age_s=file.limits.grid_age_s, hold_s=file.limits.grid_hold_s),
         vendor_codes=vendor_codes(file.faults.vendors, folder),
     )
@@ -209,6 +220,11 @@ def _mqtt(keys: MqttKeys, folder: Path) -> MqttSettings:
         tls_cert=_file(keys.tls_cert, folder),
         tls_key=_file(keys.tls_key, folder),
     )
+
+
+def _group(operator: str, keys: GroupLineKeys, folder: Path) -> GroupSettings:
+    broker = MqttKeys(**keys.model_dump(exclude={"group"}))
+    return GroupSettings(operator=operator, group=keys.group, broker=_mqtt(broker, folder))
 
 
 def _ocpp(file: SiteFile, folder: Path) -> OcppSettings:

@@ -11,7 +11,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from smartcharge.config.draft import Draft, Fault, Load, loads
-from smartcharge.config.keys import NO_UPSTREAM, CircuitKeys, GridKeys, HttpKeys, OcppKeys, OpenAdr2bKeys, StationKeys
+from smartcharge.config.keys import (
+    NO_UPSTREAM,
+    BrokerKeys,
+    CircuitKeys,
+    GridKeys,
+    HttpKeys,
+    OcppKeys,
+    OpenAdr2bKeys,
+    StationKeys,
+)
 from smartcharge.config.secrets import (
     grid_token,
     mqtt_password,
@@ -131,13 +140,14 @@ def _circuit(path: str, circuit: CircuitKeys) -> Iterator[Fault]:
 
 def _names(draft: Draft) -> Iterator[Fault]:
     circuits = draft.circuits.items()
-    yield from _repeated((f"circuits[{i}].id", circuit.id) for i, circuit in circuits)
-    yield from _repeated((f"circuits[{i}].meter.id", c.meter.id) for i, c in circuits if c.meter is not None)
-    yield from _repeated((f"grid[{i}].id", operator.id) for i, operator in draft.grid.items())
-    yield from _repeated((f"stations[{i}].ids", name) for i, station in draft.stations.items() for name in station.ids)
+    yield from repeated((f"circuits[{i}].id", circuit.id) for i, circuit in circuits)
+    yield from repeated((f"circuits[{i}].meter.id", c.meter.id) for i, c in circuits if c.meter is not None)
+    yield from repeated((f"grid[{i}].id", operator.id) for i, operator in draft.grid.items())
+    yield from repeated((f"stations[{i}].ids", name) for i, station in draft.stations.items() for name in station.ids)
 
 
-def _repeated(named: Iterable[tuple[str, str]]) -> Iterator[Fault]:
+def repeated(named: Iterable[tuple[str, str]]) -> Iterator[Fault]:
+    """Yield every name, given with the path where it stands, that stands somewhere before."""
     seen: dict[str, str] = {}
     for path, name in named:
         if name in seen:
@@ -151,7 +161,7 @@ def _station(path: str, station: StationKeys, draft: Draft) -> Iterator[Fault]:
     if station.control == "mqtt" and not draft.has_mqtt:
         yield Fault(f"{path}.control", "is mqtt, but the file has no [mqtt]")
     numbers = [(f"{load.path}.number", str(load.number)) for load in loads(path, station)]
-    yield from _repeated(numbers)
+    yield from repeated(numbers)
 
 
 def _charging(path: str, station: StationKeys) -> Iterator[Fault]:
@@ -189,10 +199,13 @@ def _operator(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
 def _server(path: str, operator: GridKeys, draft: Draft) -> Iterator[Fault]:
     """Yield what is wrong with the table of an operator that runs a server of its own."""
     openadr, openadr2b, oscp = operator.openadr, operator.openadr2b, operator.oscp
-    for name, table in (("openadr", openadr), ("openadr2b", openadr2b), ("oscp", oscp)):
+    tables = {"openadr": openadr, "openadr2b": openadr2b, "oscp": oscp, "group": operator.group}
+    for name, table in tables.items():
         if (table is None) == (operator.protocol == name):
             wrong = "is missing" if table is None else f"is not used with protocol {operator.protocol}"
             yield Fault(f"{path}.{name}", wrong)
+    if operator.protocol == "group":
+        yield from _share(path, operator)
     if openadr is not None:
         urls = {"url": openadr.url, "token_url": openadr.token_url, "our_url": openadr.our_url}
         yield from _encrypted(f"{path}.openadr", **urls)
@@ -219,6 +232,14 @@ def _openadr2b(path: str, keys: OpenAdr2bKeys, operator: GridKeys) -> Iterator[F
     if keys.poll_s >= operator.heartbeat_s:
         reason = f"{keys.poll_s:g} s must be below heartbeat_s, {operator.heartbeat_s:g} s"
         yield Fault(f"{path}.poll_s", reason)
+
+
+def _share(path: str, operator: GridKeys) -> Iterator[Fault]:
+    """Yield what would let a site draw more than its safe share while the coordinator of its group is not heard."""
+    if operator.failsafe_w is None:
+        yield Fault(f"{path}.failsafe_w", "is missing: it is the safe share of the group's limit")
+    if operator.autonomous:
+        yield Fault(f"{path}.autonomous", "is not used with protocol group: without a share the safe one holds")
 
 
 def _encrypted(path: str, **urls: str | None) -> Iterator[Fault]:
@@ -279,13 +300,8 @@ def _steps(path: str, steps_a: list[float], min_a: float, max_a: float) -> Itera
 
 
 def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
-    mqtt = draft.mqtt
-    if mqtt is not None:
-        if mqtt.password_file is not None and mqtt.password_env is not None:
-            yield Fault("mqtt.password_env", "is given beside password_file: state one of them")
-        else:
-            key = "password_file" if mqtt.password_env is None else "password_env"
-            yield from _readable(f"mqtt.{key}", partial(mqtt_password, mqtt, folder))
+    if draft.mqtt is not None:
+        yield from _password("mqtt", draft.mqtt, folder)
     for i, operator in draft.grid.items():
         yield from _readable(f"grid[{i}].token_file", partial(grid_token, operator, folder))
         if operator.openadr is not None:
@@ -293,6 +309,8 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
             yield from _readable(path, partial(openadr_secret, operator.openadr, folder))
         if operator.openadr2b is not None:
             yield from _files(f"grid[{i}].openadr2b", operator.openadr2b, folder)
+        if operator.group is not None:
+            yield from _password(f"grid[{i}].group", operator.group, folder)
         if operator.oscp is not None:
             yield from _readable(f"grid[{i}].oscp.token_file", partial(oscp_token, operator.oscp, folder))
     for i, station in draft.stations.items():
@@ -301,6 +319,14 @@ def _secrets(draft: Draft, folder: Path) -> Iterator[Fault]:
             if draft.ocpp is not None and _upstream(draft.ocpp, station) is not None:
                 read = partial(upstream_password, draft.ocpp, name, folder)
                 yield from _readable("ocpp.upstream_password_file", read)
+
+
+def _password(path: str, broker: BrokerKeys, folder: Path) -> Iterator[Fault]:
+    if broker.password_file is not None and broker.password_env is not None:
+        yield Fault(f"{path}.password_env", "is given beside password_file: state one of them")
+        return
+    key = "password_file" if broker.password_env is None else "password_env"
+    yield from _readable(f"{path}.{key}", partial(mqtt_password, broker, folder))
 
 
 def _upstream(ocpp: OcppKeys, station: StationKeys) -> str | None:

@@ -19,7 +19,6 @@ from smartcharge.config.keys import (
     LoadKeys,
     MqttKeys,
     OcppKeys,
-    SiteFile,
     StationKeys,
 )
 
@@ -89,13 +88,13 @@ def loads(path: str, station: StationKeys) -> Iterator[Load]:
         yield Load(path=f"{path}.evses[{i}]", number=evse.number or i + 1, keys=keys)
 
 
-def key_faults(raw: Mapping[str, Any]) -> Iterator[Fault]:
+def key_faults(raw: Mapping[str, Any], model: type[Keys]) -> Iterator[Fault]:
     """Yield what each key shows to be wrong by itself: unknown, missing, of the wrong type or out of range."""
     try:
-        SiteFile.model_validate(raw)
+        model.model_validate(raw)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            yield Fault(_path(details["loc"]), _reason(details))
+            yield Fault(_path(details["loc"]), _reason(details, model))
 
 
 def _sound(model: type[_Table], tables: object) -> dict[int, _Table]:
@@ -112,10 +111,10 @@ def _path(keys: tuple[int | str, ...]) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
 
 
-def _reason(details: ErrorDetails) -> str:
+def _reason(details: ErrorDetails, model: type[Keys]) -> str:
     match details["type"]:
         case "extra_forbidden":
-            return _unknown(str(details["loc"][-1]))
+            return _unknown(str(details["loc"][-1]), model)
         case "missing":
             return "is missing"
         case "value_error":
@@ -125,8 +124,8 @@ def _reason(details: ErrorDetails) -> str:
             return f"{message[:1].lower()}{message[1:]}, not {details['input']!r}"
 
 
-def _unknown(key: str) -> str:
-    close = get_close_matches(key, _names(SiteFile), n=1)
+def _unknown(key: str, model: type[Keys]) -> str:
+    close = get_close_matches(key, _names(model), n=1)
     return f"unknown key; did you mean {close[0]}?" if close else "unknown key"
 
 

@@ -15,7 +15,7 @@ from smartcharge.config.settings import StoreSettings
 from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.settings import HttpSettings
-from smartcharge.model import Charging, CircuitId, GridSource, Money, Phases, Site, Timing
+from smartcharge.model import Charging, CircuitId, GridSource, Group, Member, Money, Phases, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 _SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
@@ -166,6 +166,42 @@ class OpenAdr2bKeys(Keys):
     """Limits at the levels of SIMPLE, from 0 on; none leaves SIMPLE alone."""
 
 
+class BrokerKeys(Keys):
+    """How a broker is reached."""
+
+    host: str = _MQTT.host
+    """Name or address of the broker."""
+    port: Port = _MQTT.port
+    """TCP port of the broker; 8883 is usual with TLS."""
+    username: str | None = None
+    """User at the broker; none logs in as nobody."""
+    password_file: str | None = None
+    """File that holds the password, relative to the site file."""
+    password_env: str | None = None
+    """Environment variable that holds the password; instead of `password_file`."""
+    tls: bool = _MQTT.tls
+    """Encrypt, and verify the broker's certificate and name."""
+    tls_ca: str | None = None
+    """PEM file of the authority that signed the broker's certificate; none trusts those of the system."""
+    tls_cert: str | None = None
+    """PEM file of our own certificate, for brokers that ask for one."""
+    tls_key: str | None = None
+    """PEM file of the key of `tls_cert`, where it is not in the same file."""
+    prefix: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = _MQTT.prefix
+    """First levels of every topic; the id of the site or group follows."""
+    client_id: str | None = None
+    """Name of this client; none makes it of `smartcharge-` and the site's id."""
+    keepalive_s: Annotated[int, Field(ge=0, le=65535)] = _MQTT.keepalive_s
+    """Silence after which the broker counts us as gone; 0 disables it."""
+
+
+class GroupLineKeys(BrokerKeys):
+    """The broker at which the coordinator of a group is met; the site's share lasts as long as it is renewed."""
+
+    group: Id
+    """Id of the group, as its own file has it."""
+
+
 class OscpKeys(Keys):
     """An OSCP 2.0 capacity provider; the site is a flexibility provider and needs `[http]` to be reached."""
 
@@ -188,14 +224,17 @@ class GridKeys(Keys):
 
     id: Id
     """Name of the operator; with its protocol it names the source of limits, e.g. `lpc dso`."""
-    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr", "openadr2b", "oscp"]
-    """Limits over MQTT or HTTP, EEBUS LPC over either, a contact (MQTT), OpenADR 3 or 2.0b, or OSCP 2.0."""
+    protocol: Literal["mqtt", "http", "lpc", "relay", "openadr", "openadr2b", "oscp", "group"]
+    """Limits over MQTT or HTTP, EEBUS LPC over either, a contact (MQTT), OpenADR 3 or 2.0b, OSCP 2.0, or a share of \
+a group's."""
     openadr: OpenAdrKeys | None = None
     """Its server; for `openadr`."""
     openadr2b: OpenAdr2bKeys | None = None
     """Its server; for `openadr2b`."""
     oscp: OscpKeys | None = None
     """The capacity provider; for `oscp`."""
+    group: GroupLineKeys | None = None
+    """Where the coordinator is met; for `group`."""
     token_file: str | None = None
     """File that holds its token at the HTTP server, relative to the site file; for `http`, and `lpc` over HTTP."""
     circuit: Id | None = None
@@ -203,7 +242,8 @@ class GridKeys(Keys):
     scope: Literal["site", "loads"] | None = None
     """All that flows through the circuit, or its stations alone (section 14a EnWG); `loads` for `lpc` and `relay`."""
     failsafe_w: NotNegative | None = None
-    """Total power while it is lost; for `loads` Pmin, the least that section 14a EnWG guarantees, if not given."""
+    """Total power while it is lost; for `loads` Pmin, the least that section 14a EnWG guarantees, if not given; for \
+`group` the safe share."""
     heartbeat_s: Positive = 120.0
     """Silence after which it counts as lost."""
     grace_s: NotNegative = _GRID.grace_s
@@ -222,35 +262,11 @@ class GridKeys(Keys):
     """How long the rise from an ended limit to the rating of its circuit takes."""
 
 
-class MqttKeys(Keys):
+class MqttKeys(BrokerKeys):
     """The broker; a file without this table has none."""
 
-    host: str = _MQTT.host
-    """Name or address of the broker."""
-    port: Port = _MQTT.port
-    """TCP port of the broker; 8883 is usual with TLS."""
-    username: str | None = None
-    """User at the broker; none logs in as nobody."""
-    password_file: str | None = None
-    """File that holds the password, relative to the site file."""
-    password_env: str | None = None
-    """Environment variable that holds the password; instead of `password_file`."""
-    tls: bool = _MQTT.tls
-    """Encrypt, and verify the broker's certificate and name."""
-    tls_ca: str | None = None
-    """PEM file of the authority that signed the broker's certificate; none trusts those of the system."""
-    tls_cert: str | None = None
-    """PEM file of our own certificate, for brokers that ask for one."""
-    tls_key: str | None = None
-    """PEM file of the key of `tls_cert`, where it is not in the same file."""
-    prefix: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = _MQTT.prefix
-    """First levels of every topic; the site's id follows."""
-    client_id: str | None = None
-    """Name of this client; none makes it `smartcharge-` and the site's id."""
     persistent_session: bool = _MQTT.persistent_session
     """Let the broker keep what arrives while we are away."""
-    keepalive_s: Annotated[int, Field(ge=0, le=65535)] = _MQTT.keepalive_s
-    """Silence after which the broker counts us as gone; 0 disables it."""
     publish_s: Positive = _MQTT.publish_s
     """Least time between two publications of the whole state; setpoints go out at once."""
 
@@ -485,3 +501,44 @@ class SiteFile(Keys):
     faults: FaultsKeys = FaultsKeys()
     circuits: Annotated[list[CircuitKeys], Field(min_length=1)]
     stations: Annotated[list[StationKeys], Field(min_length=1)]
+
+
+class GroupKeys(Keys):
+    """Sites that share one limit: this file runs their coordinator, and no stations of its own."""
+
+    id: Id
+    """Name of the group in topics and records."""
+    name: str
+    """Name of the group for people."""
+    timezone: Timezone
+    """Local time, from the IANA database, e.g. `Europe/Amsterdam`."""
+    limit_w: Positive
+    """What the sites may draw together where no operator asks for less."""
+    lease_s: Annotated[float, Field(ge=10.0)] = Group(limit_w=0.0, members=()).lease_s
+    """Life of a share; sites ask four times in it."""
+    margin_s: NotNegative = Group(limit_w=0.0, members=()).margin_s
+    """How much slower than ours a site's clock may run within that time."""
+
+
+class MemberKeys(Keys):
+    """A site of the group; its own file has a `[[grid]]` with protocol `group`."""
+
+    id: Id
+    """Id of its site file."""
+    safe_w: NotNegative
+    """Its safe share, as its own `failsafe_w` says: what it may draw when the coordinator is not heard."""
+    weight: Positive = Member(id="", safe_w=0.0).weight
+    """Its part where not all that is wanted is there, relative to the others."""
+    linger_s: NotNegative = Member(id="", safe_w=0.0).linger_s
+    """How long its stations may go on as they were told when its controller dies; what it says itself if longer."""
+
+
+class GroupFile(Keys):
+    """A group of sites: their limit, who may lower it, and how it is shared."""
+
+    group: GroupKeys
+    members: Annotated[list[MemberKeys], Field(min_length=1)]
+    grid: list[GridKeys] = []
+    mqtt: MqttKeys
+    http: HttpKeys | None = None
+    store: StoreKeys = StoreKeys()

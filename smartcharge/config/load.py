@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smartcharge.config import build, checks
-from smartcharge.config.draft import Draft, key_faults
-from smartcharge.config.keys import SiteFile
+from smartcharge.config import build, checks, group
+from smartcharge.config.draft import Draft, Fault, key_faults
+from smartcharge.config.keys import GroupFile, SiteFile
 from smartcharge.config.settings import Settings
 from smartcharge.errors import ConfigError
 
@@ -24,12 +25,24 @@ def shipped(name: str) -> Path:
 
 
 def load(path: Path) -> Settings:
-    """Return what a site file settles; raises ConfigError with one line ``file: key: reason`` for every error."""
-    raw = _parsed(path)
-    found = [*key_faults(raw), *checks.faults(Draft.of(raw), path.parent)]
-    if found:
-        raise ConfigError("\n".join(f"{path}: {fault.path}: {fault.reason}" for fault in found))
-    return build.settings(SiteFile.model_validate(raw), path.parent)
+    """Return what the file of a site or a group settles.
+
+    Raises ConfigError with one line ``file: key: reason`` for every error.
+    """
+    raw, folder = _parsed(path), path.parent
+    is_group = group.is_group(raw)
+    found = group.faults(raw, folder) if is_group else _faults(raw, folder)
+    lines = [f"{path}: {fault.path}: {fault.reason}" for fault in found]
+    if lines:
+        raise ConfigError("\n".join(lines))
+    if is_group:
+        return group.settings(GroupFile.model_validate(raw), folder)
+    return build.settings(SiteFile.model_validate(raw), folder)
+
+
+def _faults(raw: dict[str, Any], folder: Path) -> Iterator[Fault]:
+    yield from key_faults(raw, SiteFile)
+    yield from checks.faults(Draft.of(raw), folder)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smartcharge.config.keys import GridKeys, SiteFile
+from smartcharge.config.keys import GridKeys
 from smartcharge.control.section14a import DEVICE_W, pmin_w
 from smartcharge.model import Circuit, CircuitId, GridSource, Release, Scope, Station
 
@@ -16,9 +16,11 @@ _DELAY_S = {"at-once": 0.0, "uk-2021": 600.0}
 """Longest random delay by rules: the default of the UK regulations (S.I. 2021/1467, regulation 11)."""
 
 
-def operators(file: SiteFile, circuits: Sequence[Circuit], stations: Sequence[Station]) -> tuple[GridSource, ...]:
-    """Return every grid operator that the site waits for."""
-    return tuple(_operator(keys, file.site.id, circuits, stations) for keys in file.grid)
+def operators(
+    grid: Sequence[GridKeys], seed: str, circuits: Sequence[Circuit], stations: Sequence[Station]
+) -> tuple[GridSource, ...]:
+    """Return every grid operator that a site waits for; ``seed`` is its id."""
+    return tuple(_operator(keys, seed, circuits, stations) for keys in grid)
 
 
 def _operator(keys: GridKeys, seed: str, circuits: Sequence[Circuit], stations: Sequence[Station]) -> GridSource:
@@ -31,7 +33,7 @@ def _operator(keys: GridKeys, seed: str, circuits: Sequence[Circuit], stations: 
         id=f"{keys.protocol} {keys.id}",
         circuit=name,
         scope=scope,
-        failsafe_a=None if scope is Scope.LOADS else circuit.failsafe_a,
+        failsafe_a=None if scope is Scope.LOADS or keys.protocol == "group" else circuit.failsafe_a,
         failsafe_w=floor_w if keys.failsafe_w is None else keys.failsafe_w,
         heartbeat_s=keys.heartbeat_s,
         grace_s=keys.grace_s,

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from smartcharge.config.keys import SiteFile
+from smartcharge.config.keys import GroupFile, Keys, SiteFile
 
 UNITS = {
     "_a": "A",
@@ -27,6 +27,10 @@ UNITS = {
     "efficiency": "W/W",
 }
 """Unit by the end of a key's name."""
+_GROUPS = """## Groups of sites
+
+The file of a group has these tables, and `[[grid]]`, `[mqtt]`, `[http]` and `[store]` as a site's.
+"""
 _BEGIN, _END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
 
 
@@ -39,7 +43,16 @@ class _WithoutNull(GenerateJsonSchema):
 
 def site_schema() -> dict[str, Any]:
     """Return the JSON Schema of a site file; ``unit`` beside each description is the key's unit."""
-    schema = SiteFile.model_json_schema(schema_generator=_WithoutNull)
+    return _schema(SiteFile)
+
+
+def group_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file of a group of sites."""
+    return _schema(GroupFile)
+
+
+def _schema(file: type[Keys]) -> dict[str, Any]:
+    schema = file.model_json_schema(schema_generator=_WithoutNull)
     for table in (schema, *schema["$defs"].values()):
         for name, key in table["properties"].items():
             if key.get("default", ...) is None:
@@ -50,9 +63,10 @@ def site_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def schema_text() -> str:
-    """Return the JSON Schema as it stands in its file."""
-    return json.dumps(site_schema(), indent=2) + "\n"
+def schema_texts() -> dict[str, str]:
+    """Return the JSON Schemas as they stand in their files, by the name of the file."""
+    schemas = {"site.schema.json": site_schema(), "group.schema.json": group_schema()}
+    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
 
 
 def unit_of(key: str) -> str | None:
@@ -61,8 +75,10 @@ def unit_of(key: str) -> str | None:
 
 
 def key_tables() -> str:
-    """Return all keys with unit, default and meaning as Markdown, one table for each table of the file."""
-    return "\n".join(_tables(site_schema()))
+    """Return all keys with unit, default and meaning as Markdown, one table for each table of the files."""
+    site, group = site_schema(), group_schema()
+    own = {name: key for name, key in group["properties"].items() if name not in site["properties"]}
+    return "\n".join([*_tables(site), _GROUPS, *_tables(group | {"properties": own})])
 
 
 def with_key_tables(readme: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from smartcharge.config.keys import GridKeys, MaintenanceKeys, MqttKeys, OcppKeys, OpenAdrKeys, OscpKeys, StationKeys
+from smartcharge.config.keys import BrokerKeys, GridKeys, MaintenanceKeys, OcppKeys, OpenAdrKeys, OscpKeys, StationKeys
 from smartcharge.csms.secrets import is_secret
 from smartcharge.errors import ConfigError
 
 
-def mqtt_password(keys: MqttKeys, folder: Path) -> str | None:
+def mqtt_password(keys: BrokerKeys, folder: Path) -> str | None:
     """Return the password at the broker, None if there is none; raises ConfigError if it cannot be had."""
     if keys.password_env is not None:
         found = os.environ.get(keys.password_env)

@@ -11,7 +11,7 @@ from smartcharge.grid.openadr2b.settings import OpenAdr2bSettings
 from smartcharge.grid.oscp.settings import OscpSettings
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Site
-from smartcharge.mqtt.settings import MqttSettings
+from smartcharge.mqtt.settings import GroupSettings, MqttSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +50,5 @@ class Settings:
     openadr: tuple[OpenAdrSettings, ...] = ()
     openadr2b: tuple[OpenAdr2bSettings, ...] = ()
     oscp: tuple[OscpSettings, ...] = ()
+    groups: tuple[GroupSettings, ...] = ()
+    """Groups of sites that this one is in."""

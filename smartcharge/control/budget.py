@@ -15,10 +15,11 @@ from typing import TypeAlias
 import numpy as np
 
 from smartcharge.control.topology import Topology, uncontrolled_a
-from smartcharge.model import CircuitId, Site, Station, StationId
+from smartcharge.model import CircuitId, GridSource, Scope, Site, Station, StationId
 from solvers.problem import Floats
 
 _ROUNDING_A = 1e-6
+_ROUNDING_W = 1e-3
 
 _Lines: TypeAlias = dict[tuple[CircuitId, StationId | None, int], float]
 """Current [A] by circuit, station or None, and phase."""
@@ -54,6 +55,33 @@ class Breach:
 def broken(site: Site, topology: Topology) -> tuple[Breach, ...]:
     """Return every line on which the fallback budget breaks, in the order of the site file; none proves it."""
     return tuple(line for line in checked(site, topology) if line.load_a > line.limit_a + _ROUNDING_A)
+
+
+def broken_shares(site: Site, topology: Topology) -> Iterator[str]:
+    """Yield why safe shares of a group's limit cannot be kept: by a group all together, by a site alone."""
+    if site.group is not None:
+        shares_w = sum(member.safe_w for member in site.group.members)
+        limits_w = {"its limit": site.group.limit_w}
+        limits_w |= {f"failsafe_w of {o.id}": o.failsafe_w for o in site.grid if o.failsafe_w is not None}
+        for name, limit_w in limits_w.items():
+            if shares_w > limit_w:
+                yield f"the safe shares are {shares_w:.0f} W together, {name} is {limit_w:.0f} W"
+        return
+    for source in site.grid:
+        if source.id.startswith("group ") and source.failsafe_w is not None:
+            fallback_w = _fallback_w(site, topology, source)
+            if fallback_w > source.failsafe_w + _ROUNDING_W:
+                yield f"default profiles may draw {fallback_w:.0f} W, its safe share is {source.failsafe_w:.0f} W"
+
+
+def _fallback_w(site: Site, topology: Topology, source: GridSource) -> float:
+    """Return the power [W] of all default profiles below a source's circuit, and of what else it counts there."""
+    default_a = np.array([evse.default_a for evse in site.evses], dtype=np.float64)
+    loads_a = topology.loads(default_a)
+    circuit = next(circuit for circuit in site.circuits if circuit.id == source.circuit)
+    totals_a = (loads_a[row] for row in topology.of_circuit[circuit.id] if topology.rows[row].phase is None)
+    other_a = sum(uncontrolled_a(site)[circuit.id]) if source.scope is Scope.SITE else 0.0
+    return circuit.voltage_v * (3.0 * float(sum(totals_a)) + other_a)
 
 
 def checked(site: Site, topology: Topology) -> Iterator[Breach]:

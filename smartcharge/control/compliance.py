@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from smartcharge.control import liveness
+from smartcharge.control import liveness, sharing
 from smartcharge.control.evse import drawn_a
-from smartcharge.control.limits import Bound, bound_of, is_lost, other_on
+from smartcharge.control.limits import Bound, bound_of, is_lost, other_on, power_w
 from smartcharge.control.limits import other_a as others_a
 from smartcharge.control.records import Key, Record, key_of
+from smartcharge.control.shares import worst_w
 from smartcharge.control.state import State
 from smartcharge.events import LimitFollowed, Stage
 from smartcharge.model import Circuit, CircuitId, Direction, GridLimit, Scope
@@ -52,6 +54,8 @@ def power_of(state: State, circuit: CircuitId, scope: Scope, now_s: float) -> tu
     By its meter, or else by the stations' own; None where either says too little, and of a circuit without a meter
     that other load is declared on.
     """
+    if state.members:
+        return sharing.measured_w(state)
     flow = _drawn(state, circuit, scope, now_s)
     if flow is None:
         return None
@@ -87,21 +91,50 @@ def _binding(state: State, now_s: float) -> Iterator[GridLimit]:
 
 def _progress(state: State, key: Key, record: Record, now_s: float) -> Iterator[LimitFollowed]:
     if record.applied_s is None:
-        worst = _worst(state, record.limit, now_s)
-        excess_w = None if worst is None else _excess_w(state, record.limit, worst, now_s)
+        excess_w = _worst_excess_w(state, record.limit, now_s)
         if excess_w is not None and excess_w <= 0.0:
             yield _fact(key, Stage.APPLIED, now_s, max(record.due_s, record.accepted_s or record.due_s))
         elif record.unmet is None and now_s >= record.due_s + state.site.timing.reaction_s:
             unmet = _fact(key, Stage.UNMET, now_s)
             yield replace(unmet, over_w=excess_w or 0.0, reason=_holding(state, record.limit, now_s))
-    measured = _measured(state, record.limit, now_s)
-    if measured is None or measured.seen_s <= (record.seen_s or record.due_s):
+    seen = _seen(state, record.limit, now_s)
+    if seen is None or seen.at_s <= (record.seen_s or record.due_s):
         return
-    over_w = _excess_w(state, record.limit, measured, now_s, tolerance=TOLERANCE)
-    if over_w > 0.0:
-        yield replace(_fact(key, Stage.EXCEEDED, now_s, measured.seen_s), over_w=over_w)
+    if seen.over_w > 0.0:
+        yield replace(_fact(key, Stage.EXCEEDED, now_s, seen.at_s), over_w=seen.over_w)
     elif record.measured_s is None or record.over_w > 0.0:
-        yield _fact(key, Stage.MEASURED, now_s, measured.seen_s)
+        yield _fact(key, Stage.MEASURED, now_s, seen.at_s)
+
+
+class _Seen(NamedTuple):
+    """How far a measurement was over a limit [W], and when it was taken."""
+
+    over_w: float
+    at_s: float
+
+
+def _worst_excess_w(state: State, limit: GridLimit, now_s: float) -> float | None:
+    """Return by how much the worst that everybody may do is over a limit [W]; None if nobody knows."""
+    if state.members and limit.direction is Direction.IMPORT:
+        return sharing.believed_w(state) - _shared_w(state, limit)
+    worst = _worst(state, limit, now_s)
+    return None if worst is None else _excess_w(state, limit, worst, now_s)
+
+
+def _seen(state: State, limit: GridLimit, now_s: float) -> _Seen | None:
+    """Return what the meters tell of a limit; None where they say too little."""
+    if state.members and limit.direction is Direction.IMPORT:
+        measured = sharing.measured_w(state)
+        allowed_w = _shared_w(state, limit) * (1.0 + TOLERANCE)
+        return None if measured is None else _Seen(measured[0] - allowed_w, measured[1])
+    flow = _measured(state, limit, now_s)
+    return None if flow is None else _Seen(_excess_w(state, limit, flow, now_s, tolerance=TOLERANCE), flow.seen_s)
+
+
+def _shared_w(state: State, limit: GridLimit) -> float:
+    """Return what a limit allows all sites of a group together [W]."""
+    circuit = _circuit(state, limit.circuit)
+    return power_w(circuit, bound_of(circuit, limit, ""))
 
 
 def _fact(key: Key, stage: Stage, at_s: float, seen_s: float | None = None) -> LimitFollowed:
@@ -211,6 +244,8 @@ def _holding(state: State, limit: GridLimit, now_s: float) -> str:
     if limit.direction is Direction.EXPORT:
         is_seen = _measured(state, limit, now_s) is not None
         return "what feeds the grid here is not ours to limit" if is_seen else "the meter of its circuit is lost"
+    if state.members:
+        return f"{_listed(sorted(state.members, key=lambda name: -worst_w(state.members[name])))} may still draw"
     rows = list(state.topology.of_circuit[limit.circuit])
     below = np.abs(state.topology.coupling[rows]).max(axis=0, initial=0.0) > 0.0
     held = [n for e, n in enumerate(state.topology.evses) if below[e] and state.reserved_a(n, now_s) > 0.0]

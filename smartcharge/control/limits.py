@@ -75,11 +75,11 @@ class Bound:
 def effective_limits(state: State, now_s: float, *, ahead_s: float = 0.0) -> Limits:
     """Return the limits in force at ``now_s + ahead_s`` as far as they are known at ``now_s``.
 
-    Looking ahead, grid limits expire and nothing else changes.
+    Looking ahead, grid limits begin and end, and who is heard now goes on being heard; nothing else changes.
     """
     rows = state.topology.rows
     bounds = {circuit.id: _own(state, circuit, now_s) for circuit in state.site.circuits}
-    for where, bound in _grid_bounds(state, now_s + ahead_s):
+    for where, bound in grid_bounds(state, now_s, ahead_s):
         bounds[where].append(bound)
     ratings = {s.id: _rating(s) for s in state.site.stations if s.rating_a is not None}
     others = other_a(state, now_s)
@@ -123,11 +123,12 @@ def _own(state: State, circuit: Circuit, now_s: float) -> list[Bound]:
     return [Bound(source="failsafe, its meter is lost", lines_a=circuit.failsafe_a), rating]
 
 
-def _grid_bounds(state: State, at_s: float) -> Iterator[tuple[CircuitId, Bound]]:
-    """Yield what grid operators allow, each with its circuit."""
+def grid_bounds(state: State, now_s: float, ahead_s: float = 0.0) -> Iterator[tuple[CircuitId, Bound]]:
+    """Yield what grid operators allow at ``now_s + ahead_s``, each with its circuit."""
+    at_s = now_s + ahead_s
     circuits = {circuit.id: circuit for circuit in state.site.circuits}
     for then in state.sources.values():
-        known = liveness.at(then, at_s)
+        known = liveness.foreseen(then, now_s, at_s)
         name = known.source.id
         for limit in _imports(liveness.in_force(known, at_s)):
             yield limit.circuit, bound_of(circuits[limit.circuit], limit, f"grid limit of {name}")
@@ -173,6 +174,13 @@ def bound_of(circuit: Circuit, limit: GridLimit, source: str) -> Bound:
     """Return what a grid limit allows on its circuit; ``source`` says why, in words."""
     total_a = None if limit.power_w is None else limit.power_w / (3.0 * circuit.voltage_v)
     return Bound(source=source, lines_a=limit.current_a, total_a=total_a, scope=limit.scope)
+
+
+def power_w(circuit: Circuit, bound: Bound) -> float:
+    """Return what a bound allows in watts; of amperes those of one phase, for sites may draw all from one."""
+    total_w = np.inf if bound.total_a is None else bound.total_a * 3.0 * circuit.voltage_v
+    lines_w = np.inf if bound.lines_a is None else min(bound.lines_a) * circuit.voltage_v
+    return min(total_w, lines_w)
 
 
 def _failsafe(circuit: Circuit, known: SourceState, at_s: float) -> tuple[CircuitId, Bound]:

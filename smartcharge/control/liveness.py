@@ -142,6 +142,13 @@ def at(known: SourceState, at_s: float) -> SourceState:
             return known
 
 
+def foreseen(known: SourceState, now_s: float, at_s: float) -> SourceState:
+    """Return a source as a plan should expect it at a later time: one that is heard now goes on being heard."""
+    known = at(known, now_s)
+    is_heard = known.there_until_s is not None and known.there_until_s > now_s
+    return known if is_heard and known.liveness not in UNSURE else at(known, at_s)
+
+
 def heard(known: SourceState, event: SourceHeard) -> SourceState:
     """Return a source after a heartbeat."""
     known = at(known, event.at_s)

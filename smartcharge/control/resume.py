@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from smartcharge.control import beliefs, liveness
 from smartcharge.control.evse import EvseState
 from smartcharge.control.liveness import SourceState
+from smartcharge.control.shares import MemberState
 from smartcharge.control.state import State, topology_of
 from smartcharge.frozen import replace
 from smartcharge.model import CircuitId, EvseId, GridLimit, StationId
@@ -27,8 +28,14 @@ def resumed(learnt: State, changed: AbstractSet[StationId]) -> State:
         stations={**fresh.stations, **{n: s for n, s in learnt.stations.items() if n in fresh.stations}},
         sources=_sources(learnt, fresh, circuits),
         meters={name: meter for name, meter in learnt.meters.items() if name in circuits},
+        members={name: _member(learnt, member) for name, member in fresh.members.items()},
         topology=topology_of(learnt.site, evses),
     )
+
+
+def _member(learnt: State, fresh: MemberState) -> MemberState:
+    known = learnt.members.get(fresh.member.id)
+    return fresh if known is None else replace(known, member=fresh.member)
 
 
 def _sources(learnt: State, fresh: State, circuits: AbstractSet[CircuitId]) -> dict[str, SourceState]:

@@ -38,6 +38,7 @@ from smartcharge.events import (
     ResetOrdered,
     Restored,
     ServiceNeeded,
+    ShareLeased,
     SourceHeard,
     TransactionEnded,
     TransactionStarted,
@@ -81,7 +82,7 @@ def calls_for_plan(before: State, after: State, event: Event) -> bool:
 def matters(before: State, after: State, event: Event) -> bool:
     """Tell whether a fact could change a decision: most readings and answers only confirm what is known."""
     match event:
-        case Commanded() | LimitFollowed() | ServiceNeeded() | ResetOrdered() | AlertsSet():
+        case Commanded() | LimitFollowed() | ServiceNeeded() | ResetOrdered() | AlertsSet() | ShareLeased():
             return False  # the cycle that gave it knows, or it is for people
         case Metered() | CircuitMetered() if compliance.is_waiting(after):
             return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from smartcharge.control import beliefs, beside, demand, liveness, records, sessions
+from smartcharge.control import beliefs, beside, demand, liveness, records, sessions, shares
 from smartcharge.control.beside import MeterState
 from smartcharge.control.demand import Demand
 from smartcharge.control.evse import DRAWS_A, EvseState, drawn_a, worst_a
@@ -17,6 +17,7 @@ from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.control.liveness import SourceState
 from smartcharge.control.prediction import History
 from smartcharge.control.records import Record
+from smartcharge.control.shares import MemberState
 from smartcharge.control.topology import Topology
 from smartcharge.events import (
     Accepted,
@@ -54,6 +55,9 @@ from smartcharge.events import (
     SecurityReported,
     SelfTested,
     ServiceNeeded,
+    ShareLapsed,
+    ShareLeased,
+    ShareWanted,
     SiteFaultCleared,
     SiteFaultRaised,
     SourceHeard,
@@ -119,6 +123,8 @@ class State:
     """What of it maintenance knows."""
     cars: Mapping[str, CarSeen] = field(default_factory=dict)
     """What is known of cars, by token."""
+    members: Mapping[str, MemberState] = field(default_factory=dict)
+    """Sites that share our limit; only a group has any."""
     topology: Topology = field(compare=False)
     """Rows of the network with the phases that each car was found to use; derived, so it is not compared."""
 
@@ -139,6 +145,7 @@ class State:
             prices=None,
             last_command_id=0,
             station_of={evse.id: station for station in site.stations for evse in station.evses},
+            members={} if site.group is None else shares.unheard(site.group),
             topology=Topology.of(site),
         )
 
@@ -172,6 +179,8 @@ def apply(state: State, event: Event) -> State:  # noqa: C901, PLR0911 - one ret
             return _circuit_metered(state, event)
         case LimitSet() | LimitLifted() | LimitsReplaced() | SourceHeard() | FailsafeSet() | AlertsSet():
             return _grid(state, event)
+        case ShareWanted() | ShareLeased() | ShareLapsed():
+            return _shared(state, event)
         case LimitFollowed():
             return replace(state, records=records.followed(state.records, state.sources, event))
         case ClockStepped() | ControllerStarted():
@@ -246,6 +255,16 @@ def _grid(state: State, event: _GridEvent) -> State:
     others = {name: other for name, other in state.sources.items() if name != event.source}
     is_over = not after.limits and not after.released and after.source not in state.site.grid
     return replace(state, sources=others if is_over else {**others, event.source: after})
+
+
+def _shared(state: State, event: ShareWanted | ShareLeased | ShareLapsed) -> State:
+    known = state.members.get(event.member)
+    if known is None:
+        return state
+    after = replace(state, members={**state.members, event.member: shares.after(known, event)})
+    if isinstance(event, ShareWanted):  # it says what it took
+        after = replace(after, records=records.accepted(state.records, event.at_s))
+    return after
 
 
 def _source(state: State, known: SourceState, event: _GridEvent) -> SourceState:

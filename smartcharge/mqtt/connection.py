@@ -33,9 +33,9 @@ class Connection:
     """One client: it listens to some topics, says what waits in an outbox, and tells whether it is there."""
 
     def __init__(
-        self, settings: MqttSettings, client_id: str, topics: Sequence[str], availability: str, outbox: Outbox
+        self, settings: MqttSettings, client_id: str, topics: Sequence[str], availability: str | None, outbox: Outbox
     ) -> None:
-        """Take where to go, what to listen to, and the topic that says ``online`` or ``offline``."""
+        """Take where to go, what to listen to, and the topic that says ``online`` or ``offline``, if one does."""
         self._settings = settings
         self._tls = settings.tls_context()
         self._client_id = client_id
@@ -98,7 +98,7 @@ class Connection:
             clean_session=not self._settings.persistent_session,
             keepalive=self._settings.keepalive_s,
             tls_context=self._tls,
-            will=Will(self._availability, "offline", qos=1, retain=True),
+            will=None if self._availability is None else Will(self._availability, "offline", qos=1, retain=True),
             # Held back by the kernel (Nagle), small messages take 40 ms more, and for ever in simulated time.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
@@ -106,7 +106,8 @@ class Connection:
     async def _serve(self, client: Client, hear: Hear) -> None:
         try:
             await client.subscribe([(topic, 1) for topic in self._topics])
-            await client.publish(self._availability, "online", qos=1, retain=True)
+            if self._availability is not None:
+                await client.publish(self._availability, "online", qos=1, retain=True)
             self.trouble = None
             _log.info("mqtt: connected to %s:%s", self._settings.host, self._settings.port)
             self._outbox.restate()
@@ -114,8 +115,9 @@ class Connection:
                 group.create_task(_listen(client, hear), name="mqtt in")
                 group.create_task(self._speak(client), name="mqtt out")
         except asyncio.CancelledError:
-            with suppress(MqttError):
-                await client.publish(self._availability, "offline", qos=1, retain=True, timeout=GOODBYE_S)
+            if self._availability is not None:
+                with suppress(MqttError):
+                    await client.publish(self._availability, "offline", qos=1, retain=True, timeout=GOODBYE_S)
             raise
 
     async def _speak(self, client: Client) -> None:

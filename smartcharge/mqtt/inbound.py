@@ -16,6 +16,7 @@ from smartcharge.events import (
     NeedStated,
     OperatorOrder,
     PricesSet,
+    ShareWanted,
     StationBooted,
 )
 from smartcharge.faults import Cause, OrderKind
@@ -36,10 +37,11 @@ from smartcharge.mqtt.topics import Address
 from smartcharge.words.base import Payload, PayloadError
 from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LpcLimit, RelayContact
 from smartcharge.words.operators import Operators
+from smartcharge.words.shares import ShareNeed
 
 MOST_BYTES = 256 * 1024
 """Longest payload that is looked at [bytes]."""
-MOMENTARY = frozenset({"need", "order", "fault order", "work", "boot", "ack", "grid heartbeat", "relay"})
+MOMENTARY = frozenset({"need", "order", "fault order", "work", "boot", "ack", "grid heartbeat", "relay", "share need"})
 """Kinds that mean a moment: stored by the broker (retained), they would be said again to the wrong car."""
 
 
@@ -51,6 +53,7 @@ class Inbound:
         self._operators = operators
         self._stations = stations
         self._circuits: dict[str, Circuit] = {circuit.id: circuit for circuit in site.circuits}
+        self._members = frozenset(m.id for m in site.group.members) if site.group is not None else frozenset()
         self._owners: dict[str, Station] = {e.id: station for station in site.stations for e in station.evses}
 
     def parse(self, address: Address, text: bytes, *, is_stored: bool) -> Payload:
@@ -98,6 +101,8 @@ class Inbound:
                 return (PricesSet(at_s=now_s, start_s=start_at.timestamp(), step_s=step_s, per_kwh=tuple(per_kwh)),)
             case Boot():
                 return (StationBooted(at_s=now_s, station=StationId(names["station"]), **payload.model_dump()),)
+            case ShareNeed():
+                return (ShareWanted(at_s=now_s, member=names["member"], **payload.model_dump()),)
             case EvseStatus():
                 return self._status(EvseId(names["evse"]), payload, now_s)
             case EvseReading():
@@ -118,6 +123,7 @@ class Inbound:
     def _check_names(self, address: Address) -> None:
         _known(address, "circuit", self._circuits.__contains__)
         _known(address, "evse", self._owners.__contains__)
+        _known(address, "member", self._members.__contains__)
         _known(address, "station", lambda name: name in self._stations.ids)
         if "operator" in address.names:
             self._operators.check(address.kind, address.names["operator"])
@@ -154,7 +160,9 @@ class Inbound:
 def _known(address: Address, role: str, is_known: Callable[[str], bool]) -> None:
     name = address.names.get(role)
     if name is not None and not is_known(name):
-        of_what = "is commanded over MQTT" if role == "station" else "is in the site file"
+        of_what = {"station": "is commanded over MQTT", "member": "is in the group file"}.get(
+            role, "is in the site file"
+        )
         raise PayloadError(("", f"no {role} {name!r} {of_what}"))
 
 

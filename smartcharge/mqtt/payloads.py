@@ -11,6 +11,7 @@ from smartcharge.faults import Cause
 from smartcharge.model import Phases
 from smartcharge.words.base import Amps, Payload, PhaseCurrents, Time
 from smartcharge.words.limits import GridFailsafe, GridHeartbeat, GridLimit, LimitAnswer, LpcLimit, RelayContact
+from smartcharge.words.shares import Share, ShareNeed
 
 
 def _read_cause(value: object) -> object:
@@ -332,6 +333,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     "status": EvseStatus,
     "evse meter": EvseReading,
     "ack": CommandAnswer,
+    "share need": ShareNeed,
+    "share": Share,
     "command": Command,
     "limit received": LimitReceived,
     "limit answer": LimitAnswer,

@@ -19,6 +19,7 @@ from smartcharge.model import EvseId, Site, StationId
 from smartcharge.mqtt.commands import Commands
 from smartcharge.mqtt.connection import Connection
 from smartcharge.mqtt.inbound import Inbound
+from smartcharge.mqtt.lessor import Lessor
 from smartcharge.mqtt.outbox import Outbox
 from smartcharge.mqtt.payloads import (
     CommandAnswer,
@@ -65,6 +66,7 @@ class MqttRoom:
             settings, client_id, self._topics.subscriptions(), self._topics.written("availability"), self._outbox
         )
         self._commands = Commands(self._topics, self._outbox, site.timing.command_s)
+        self._lessor = None if site.group is None else Lessor(site.group, self._topics, self._outbox)
         self._snapshot: Snapshot | None = None
         self._has_snapshot = asyncio.Event()
         self._setpoints: dict[EvseId, Setpoint] = {}
@@ -105,6 +107,8 @@ class MqttRoom:
             self._outbox.hold(self._topics.written("plan"), plan_said(snapshot.plan).model_dump_json())
         for operator, answer in self._operators.answers(snapshot.state.records, snapshot.at_s):
             self._answer(operator, answer)
+        if self._lessor is not None:
+            self._lessor.observe(snapshot)
         self._snapshot = snapshot
         self._has_snapshot.set()
 
@@ -114,6 +118,8 @@ class MqttRoom:
             connected = self._connection.run(partial(self._receive, emit=emit), partial(self._lose, emit))
             group.create_task(connected, name="mqtt connection")
             group.create_task(self._commands.run(emit), name="mqtt commands")
+            if self._lessor is not None:
+                group.create_task(self._lessor.run(emit), name="mqtt shares")
             group.create_task(self._tell_state(), name="mqtt state")
 
     async def _tell_state(self) -> None:

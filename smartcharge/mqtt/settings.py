@@ -48,3 +48,14 @@ class MqttSettings:
             files = ", ".join(str(path) for path in (self.tls_ca, self.tls_cert, self.tls_key) if path is not None)
             raise ConfigError(f"mqtt: TLS files cannot be used ({files}): {error}") from error
         return context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """The broker at which the coordinator of a group is met."""
+
+    operator: str
+    """Name of its ``[[grid]]``."""
+    group: str
+    """Id of the group."""
+    broker: MqttSettings

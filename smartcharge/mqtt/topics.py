@@ -27,6 +27,7 @@ READ = {
     "status": "evse/{evse}/status",
     "evse meter": "evse/{evse}/meter",
     "ack": "evse/{evse}/ack",
+    "share need": "member/{member}/need",
 }
 """What others say, by kind."""
 
@@ -42,6 +43,7 @@ WRITTEN = {
     "work received": "work/{order}/received",
     "limit received": "limit/{circuit}/{source}/received",
     "limit answer": "grid/{operator}/answer",
+    "share": "member/{member}/share",
 }
 """What we say, by kind."""
 

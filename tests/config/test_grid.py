@@ -56,7 +56,10 @@ class TestOperator:
         (DSO + "release_delay_s = 1801\n", "grid[0].release_delay_s: should be less than or equal to 1800, not 1801"),
         (
             DSO.replace("mqtt", "telex"),
-            "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay', 'openadr', 'openadr2b' or 'oscp', not 'telex'",
+            (
+                "grid[0].protocol: should be 'mqtt', 'http', 'lpc', 'relay', 'openadr', 'openadr2b', 'oscp' or 'group',"
+                " not 'telex'"
+            ),
         ),
     ],
 )

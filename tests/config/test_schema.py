@@ -11,7 +11,7 @@ import pytest
 
 from smartcharge.config import OcppSettings, StoreSettings, site_schema
 from smartcharge.config import keys as keys_module
-from smartcharge.config.schema import UNITS, schema_text, unit_of, with_key_tables
+from smartcharge.config.schema import UNITS, group_schema, schema_texts, unit_of, with_key_tables
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import Charging, Money, Timing
 from smartcharge.mqtt.settings import MqttSettings
@@ -21,13 +21,13 @@ REMAKE = "run: python -m smartcharge.config sites"
 
 
 def tables() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = site_schema()["$defs"]
+    found: dict[str, dict[str, Any]] = site_schema()["$defs"] | group_schema()["$defs"]
     return found
 
 
 class TestSchema:
     def test_file_is_current(self) -> None:
-        assert (SITES / "site.schema.json").read_text() == schema_text(), REMAKE
+        assert {name: (SITES / name).read_text() for name in schema_texts()} == schema_texts(), REMAKE
 
     def test_every_key_has_a_title_and_a_description(self) -> None:
         bare = [
@@ -50,6 +50,12 @@ class TestSchema:
     @pytest.mark.parametrize("file", sorted(SITES.glob("*.toml")), ids=lambda path: path.name)
     def test_accepts_the_shipped_sites(self, file: Path) -> None:
         fastjsonschema.compile(site_schema())(tomllib.loads(file.read_text()))
+
+    def test_accepts_the_shipped_group(self) -> None:
+        group, *sites = sorted((SITES / "group").glob("*.toml"))
+        fastjsonschema.compile(group_schema())(tomllib.loads(group.read_text()))
+        for file in sites:
+            fastjsonschema.compile(site_schema())(tomllib.loads(file.read_text()))
 
     @pytest.mark.parametrize(
         "change",
@@ -108,4 +114,4 @@ class TestKeys:
             assert section.model_fields[name].default == getattr(defaults[name], "value", defaults[name])
 
     def test_schema_text_is_json(self) -> None:
-        assert json.loads(schema_text()) == site_schema()
+        assert json.loads(schema_texts()["site.schema.json"]) == site_schema()
