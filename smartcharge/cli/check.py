@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,16 @@ def check(
     at its most. It must fit the failsafe limit of every circuit on every phase. Exit code 1 if it does not, or
     if a file is wrong.
 
+    Of a group of sites it proves that their safe shares fit its limit, and of its sites in the same call that
+    they have the shares that the group keeps for them.
+
     Example: `smartcharge check sites/depot.toml sites/hub.toml`
     """
-    sound = [_is_sound(file) for file in files]
-    if not all(sound):
+    sound = {file: settings for file in files if (settings := _sound(file)) is not None}
+    amiss = [line for settings in sound.values() for line in _shares_amiss(settings, tuple(sound.values()))]
+    for line in amiss:
+        typer.echo(f"smartcharge: {line}", err=True)
+    if amiss or len(sound) < len(set(files)):
         raise typer.Exit(REFUSED)
 
 
@@ -41,16 +48,29 @@ def require_budget(site: Site) -> None:
         raise ConfigError("\n".join(f"{site.id}: the fallback budget breaks: {breach}" for breach in breaches))
 
 
-def _is_sound(file: Path) -> bool:
+def _shares_amiss(member: Settings, files: Sequence[Settings]) -> Iterator[str]:
+    """Yield where a site's file and that of its group, if it is there, do not agree on the safe share."""
+    kept_w = {(one.site.id, m.id): m.safe_w for one in files if one.site.group for m in one.site.group.members}
+    groups = {group for group, _ in kept_w}
+    for line in member.groups:
+        source = next(source for source in member.site.grid if source.id == f"group {line.operator}")
+        known_w = kept_w.get((line.group, member.site.id))
+        if line.group in groups and known_w is None:
+            yield f"{member.site.id}: the group {line.group} does not know it"
+        elif known_w is not None and known_w != source.failsafe_w:
+            yield f"{member.site.id}: its safe share is {source.failsafe_w:.0f} W, the group keeps {known_w:.0f} W"
+
+
+def _sound(file: Path) -> Settings | None:
     try:
         settings = load(file)
         require_budget(settings.site)
     except ConfigError as error:
         for line in str(error).splitlines():
             typer.echo(f"smartcharge: {line}", err=True)
-        return False
+        return None
     _show(file, settings)
-    return True
+    return settings
 
 
 def _show(file: Path, settings: Settings) -> None:

@@ -83,3 +83,81 @@ class TestHelp:
     @pytest.mark.parametrize("words", [("nonsense",), ("check",), ("simulate",), ("check", "--nonsense")])
     def test_wrong_usage_is_exit_code_2(self, typed: Typed, words: tuple[str, ...]) -> None:
         assert typed(*words).code == 2
+
+
+class TestGroup:
+    """Safe shares fit the limit, default profiles fit the safe share, and the files agree."""
+
+    FILES = tuple(sorted((REPOSITORY / "sites" / "group").glob("*.toml")))
+
+    def copied(self, folder: Path, *changes: tuple[str, str, str]) -> list[Path]:
+        for file in self.FILES:
+            text = file.read_text()
+            for name, old, new in changes:
+                if file.stem == name:
+                    assert old in text
+                    text = text.replace(old, new, 1)
+            (folder / file.name).write_text(text)
+        return [folder / file.name for file in self.FILES]
+
+    def test_the_shipped_one_is_proven(self, typed: Typed) -> None:
+        said = typed("check", *self.FILES)
+        assert said.code == 0, said.err
+        assert "65000 of 150000" in said.out
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (
+                ("feeder", "limit_w = 150000", "limit_w = 64000"),
+                "feeder: the safe shares are 65000 W together, its limit is 64000 W",
+            ),
+            (
+                ("feeder", "failsafe_w = 100000", "failsafe_w = 60000"),
+                "feeder: the safe shares are 65000 W together, failsafe_w of mqtt dso is 60000 W",
+            ),
+            (
+                ("harbour-north", "failsafe_w = 25000", "failsafe_w = 24000"),
+                "harbour-north: default profiles may draw 24840 W, its safe share is 24000 W",
+            ),
+            (
+                ("harbour-south", "failsafe_w = 25000", "failsafe_w = 26000"),
+                "harbour-south: its safe share is 26000 W, the group keeps 25000 W",
+            ),
+            (
+                ("feeder", 'id = "harbour-ferry"', 'id = "harbour-fairy"'),
+                "harbour-ferry: the group feeder does not know it",
+            ),
+        ],
+    )
+    def test_what_does_not_fit_is_named(
+        self, typed: Typed, tmp_path: Path, change: tuple[str, str, str], reason: str
+    ) -> None:
+        said = typed("check", *self.copied(tmp_path, change))
+        (line,) = said.err.splitlines()
+        assert (said.code, line.replace("the fallback budget breaks: ", "")) == (1, f"smartcharge: {reason}")
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (("feeder", "[mqtt]", '[site]\nid = "x"\n[mqtt]'), "site: unknown key"),
+            (("feeder", "weight = 2", "weight = 0"), "members[0].weight: should be greater than 0, not 0"),
+            (
+                ("feeder", '"harbour-ferry"', '"harbour-south"'),
+                "members[2].id: 'harbour-south' is the same as members[1]",
+            ),
+            (("feeder", "failsafe_w = 100000\n", ""), "grid[0].failsafe_w: is missing"),
+            (
+                ("feeder", 'protocol = "mqtt"', 'protocol = "relay"'),
+                "grid[0].protocol: is relay, which limits one site",
+            ),
+            (("harbour-ferry", "failsafe_w = 15000\n", ""), "grid[0].failsafe_w: is missing: it is the safe share"),
+            (("harbour-ferry", "[grid.group]", "autonomous = true\n[grid.group]"), "grid[0].autonomous: is not used"),
+        ],
+    )
+    def test_what_is_wrong_in_a_file_is_named(
+        self, typed: Typed, tmp_path: Path, change: tuple[str, str, str], reason: str
+    ) -> None:
+        said = typed("check", *self.copied(tmp_path, change))
+        assert said.code == 1
+        assert reason in said.err.splitlines()[0]

@@ -16,10 +16,11 @@ from smartcharge.events import (
     LimitSet,
     Metered,
     OperatorOrder,
+    SourceHeard,
     StationBooted,
     StationLearnt,
 )
-from smartcharge.model import EvseId, Phases, StationId, Wiring
+from smartcharge.model import EvseId, GridSource, Phases, StationId, Wiring
 from tests.builders import (
     MAIN,
     NOON_S,
@@ -105,6 +106,29 @@ class TestGridLimit:
     def test_looking_ahead_it_expires(self) -> None:
         state = fold(ONE, grid(30.0, until_s=NOON_S + 60.0))
         assert effective_limits(state, NOON_S, ahead_s=60.0).limit_a[0] == 20.0
+
+
+class TestLookingAhead:
+    """A plan counts on the next heartbeat of an operator that is heard, and on nothing of one that is lost."""
+
+    DSO = GridSource(id="mqtt dso", circuit=MAIN, failsafe_w=6_900.0, heartbeat_s=120.0)
+    HEARD = (
+        SourceHeard(at_s=NOON_S, source="mqtt dso"),
+        LimitSet(at_s=NOON_S, source="mqtt dso", circuit=MAIN, power_w=20_700.0),
+    )
+
+    def total_a(self, now_s: float, ahead_s: float) -> float:
+        state = fold(replace(ONE, grid=(self.DSO,)), self.HEARD)
+        found = effective_limits(state, now_s, ahead_s=ahead_s)
+        return next(float(a) for a, row in zip(found.limit_a, found.rows, strict=True) if row.phase is None)
+
+    def test_who_is_heard_goes_on_being_heard(self) -> None:
+        assert self.total_a(NOON_S + 60.0, 0.0) == pytest.approx(30.0)
+        assert self.total_a(NOON_S + 60.0, 3600.0) == pytest.approx(30.0)
+
+    def test_who_is_lost_stays_lost(self) -> None:
+        assert self.total_a(NOON_S + 121.0, 0.0) == pytest.approx(10.0)
+        assert self.total_a(NOON_S + 121.0, 3600.0) == pytest.approx(10.0)
 
 
 class TestRatings:

@@ -78,5 +78,5 @@ class TestTopics:
     def test_what_we_write_is_not_what_we_read(self) -> None:
         topics = Topics("smartcharge", "depot")
         for kind in WRITTEN:
-            names = {"evse": "e", "circuit": "c", "source": "s", "operator": "o", "order": "7"}
+            names = {"evse": "e", "circuit": "c", "source": "s", "operator": "o", "order": "7", "member": "m"}
             assert topics.address(topics.written(kind, **names)) is None
