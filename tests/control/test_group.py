@@ -19,6 +19,7 @@ from smartcharge.control.state import State, apply
 from smartcharge.control.terms import Tenancy, Terms
 from smartcharge.events import ControllerStarted, LimitSet, ShareLapsed, ShareWanted, SourceHeard
 from smartcharge.model import Circuit, CircuitId, GridSource, Group, Member, Phases, Site, Staleness
+from smartcharge.store.codec import decode_state, encode_state
 
 LIMIT_W = 100_000.0
 LINGER_S = 30.0
@@ -497,3 +498,24 @@ class TestLostCoordinator:
         assert levels(world) == SAFE_W
         world.calm(2)
         assert levels(world)["north"] > 20_000.0
+
+
+class TestMemory:
+    """What was given is remembered: by the journal's facts, and by a snapshot between them."""
+
+    def test_a_snapshot_keeps_every_share(self) -> None:
+        world = settled({"north": 70_000.0, "south": 60_000.0, "ferry": 0.0})
+        assert decode_state(encode_state(world.state), world.state.site) == world.state
+
+    def test_a_site_that_was_added_may_hold_anything_at_first(self) -> None:
+        world = settled({"north": 40_000.0, "south": 20_000.0, "ferry": 0.0})
+        more = replace(GROUP, members=(*GROUP.members, Member(id="pier", safe_w=5_000.0)))
+        known = decode_state(encode_state(world.state), group_site(more)).members
+        assert worst_w(known["north"]) == 40_000.0
+        assert worst_w(known["pier"]) == LIMIT_W
+
+    def test_the_safe_share_is_the_higher_of_both_files(self) -> None:
+        world = settled({"north": 40_000.0, "south": 20_000.0, "ferry": 0.0})
+        lower = replace(GROUP, members=tuple(replace(m, safe_w=1_000.0) for m in GROUP.members))
+        known = decode_state(encode_state(world.state), group_site(lower)).members["north"]
+        assert (known.member.safe_w, known.safe_w) == (1_000.0, 20_000.0)
