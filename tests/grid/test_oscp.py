@@ -8,6 +8,7 @@ from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Provider:
     heard: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     """Action, body and headers of everything that the site said."""
     is_down: bool = False
+    clock_off_s: float = 0.0
     answers_registration: bool = True
     http: httpx.AsyncClient | None = None
     site_url: str = ""
@@ -63,7 +65,7 @@ class Provider:
                 self.site_token, self.site_url = body["token"], body["version_url"][0]["base_url"]
                 if self.answers_registration:
                     self._later = asyncio.create_task(self.register())
-            return Response(status_code=204)
+            return Response(status_code=204, headers={"Date": formatdate(now_s() + self.clock_off_s, usegmt=True)})
 
         return app
 
@@ -101,7 +103,7 @@ def play(tmp_path: Path, story: Story, *, provider: Provider | None = None, cars
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             there.port = listener.getsockname()[1]
-            config = uvicorn.Config(there.app(), log_config=None, lifespan="off")
+            config = uvicorn.Config(there.app(), log_config=None, lifespan="off", date_header=False)
             serving = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
             there.http = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
             with socket.create_server(("127.0.0.1", 0)) as free:

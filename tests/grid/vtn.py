@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
@@ -176,13 +176,14 @@ async def serving(vtn: Vtn) -> AsyncIterator[Vtn]:
         config = uvicorn.Config(
             vtn.app(), log_config=None, lifespan="off", date_header=False, timeout_graceful_shutdown=1
         )
-        task = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
+        server = QuietServer(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
         if vtn.has_broker:
             await vtn.restart_broker()
         try:
             yield vtn
         finally:
             await vtn._broker.aclose()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # Cancelled, it would leave its socket with the loop, and the next one of that number would hear nothing.
+            server.should_exit = server.force_exit = True
+            await task

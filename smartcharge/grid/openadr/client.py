@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import httpx
@@ -14,6 +13,7 @@ from smartcharge.clock import now_s
 from smartcharge.errors import SourceError
 from smartcharge.grid.openadr.hints import Broker, broker_of
 from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.skew import skew_s
 
 PAGE = 50
 """Entries asked for at a time: all that 3.0.1 allows."""
@@ -125,7 +125,7 @@ class OpenAdrClient:
         answer = await self._http_request(
             method, f"{self._settings.url}{path}", {**more, "headers": {"Authorization": f"Bearer {token}"}}
         )
-        self.skew_s = _skew_s(answer)
+        self.skew_s = skew_s(answer.headers)
         return answer
 
     async def _http_request(self, method: str, url: str, more: dict[str, Any]) -> httpx.Response:
@@ -177,10 +177,3 @@ def _json(answer: httpx.Response) -> object:
     except ValueError as error:
         raise SourceError(f"{answer.url.path}: not JSON: {error}") from error
     return value
-
-
-def _skew_s(answer: httpx.Response) -> float | None:
-    try:
-        return parsedate_to_datetime(answer.headers["Date"]).timestamp() - now_s()
-    except (KeyError, ValueError):
-        return None

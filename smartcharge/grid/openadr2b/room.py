@@ -6,8 +6,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -15,6 +13,7 @@ import aiohttp
 from openleadr import OpenADRClient
 
 from smartcharge.clock import now_s
+from smartcharge.control.liveness import TRUSTED_SKEW_S
 from smartcharge.control.records import Key
 from smartcharge.errors import SourceError
 from smartcharge.events import SourceHeard
@@ -23,6 +22,7 @@ from smartcharge.grid.openadr.reader import Reader
 from smartcharge.grid.openadr.said import Said
 from smartcharge.grid.openadr2b.settings import OpenAdr2bSettings
 from smartcharge.grid.openadr2b.signals import is_over, translated
+from smartcharge.grid.skew import skew_s
 from smartcharge.model import Site
 from smartcharge.ports import Emit, Snapshot
 
@@ -54,8 +54,10 @@ class OpenAdr2bRoom:
 
     @property
     def trouble(self) -> str | None:
-        """Return why the server is not heard, or what of it was refused; None if all is well."""
-        words = (self._trouble, *self._reader.refused.values())
+        """Return why the server is not heard, what of it was refused, or that its clock is off; None if all is well."""
+        skew = self._line.skew_s
+        off = None if skew is None or abs(skew) <= TRUSTED_SKEW_S else f"its clock is {skew:+.0f} s off ours"
+        words = (self._trouble, *self._reader.refused.values(), off)
         return "; ".join(word for word in words if word is not None) or None
 
     async def run(self, emit: Emit) -> None:
@@ -163,7 +165,4 @@ class _Line(OpenADRClient):  # type: ignore[misc]  # it has no types
     async def _note_time(
         self, _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams
     ) -> None:
-        try:
-            self.skew_s = parsedate_to_datetime(end.response.headers["Date"]).astimezone(UTC).timestamp() - now_s()
-        except (KeyError, ValueError):
-            self.skew_s = None
+        self.skew_s = skew_s(end.response.headers)

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Header, HTTPException
 
 from smartcharge.clock import now_s
 from smartcharge.control.compliance import power_of
+from smartcharge.control.liveness import TRUSTED_SKEW_S
 from smartcharge.control.records import Key
 from smartcharge.control.state import State
 from smartcharge.errors import SourceError
@@ -24,6 +25,7 @@ from smartcharge.grid.oscp.asks import blocks_of, open_blocks, wanted_blocks
 from smartcharge.grid.oscp.limits import FALLBACKS, LIMITS, limits_of, steps_of
 from smartcharge.grid.oscp.messages import Forecast, Handshake, Heartbeat, Register
 from smartcharge.grid.oscp.settings import OscpSettings
+from smartcharge.grid.skew import skew_s
 from smartcharge.model import Direction, GridLimit, Site
 from smartcharge.ports import Emit, Snapshot
 from smartcharge.words.base import utc
@@ -57,6 +59,8 @@ class OscpRoom:
         self._their_url = settings.url
         self._heartbeat_s: float | None = None
         self._measures = False
+        self._skew_s: float | None = None
+        """How far the provider's clock is ahead of ours [s], by its last answer."""
         self._snapshot: Snapshot | None = None
         self._limits: dict[Direction, tuple[GridLimit, ...]] | None = None
         self._steps: dict[Direction, tuple[FailsafeStep, ...]] | None = None
@@ -73,8 +77,10 @@ class OscpRoom:
 
     @property
     def trouble(self) -> str | None:
-        """Return why nothing can be exchanged; None if all is well."""
-        return self._trouble
+        """Return why nothing can be exchanged, or that the provider's clock is off; None if all is well."""
+        skew = self._skew_s
+        off = None if skew is None or abs(skew) <= TRUSTED_SKEW_S else f"its clock is {skew:+.0f} s off ours"
+        return self._trouble or off
 
     async def run(self, emit: Emit) -> None:
         """Register, then exchange heartbeats and measurements until cancelled."""
@@ -141,7 +147,7 @@ class OscpRoom:
         at_s = now_s()
         until_s = min(word.offline_mode_at.timestamp(), at_s + LONGEST_S)
         assert self._emit is not None
-        await self._emit(SourceHeard(at_s=at_s, source=self.name, until_s=until_s))
+        await self._emit(SourceHeard(at_s=at_s, source=self.name, until_s=until_s, skew_s=self._skew_s))
 
     async def _hear_forecast(self, word: Forecast, token: Token = None) -> None:
         """Take a forecast; it replaces the last of its type."""
@@ -233,6 +239,7 @@ class OscpRoom:
             answer = await http.post(f"{self._their_url}/{action}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise SourceError(f"{action}: {type(error).__name__}: {error}") from error
+        self._skew_s = skew_s(answer.headers)
         if not answer.is_success:
             raise SourceError(f"{action}: {answer.status_code}")
 
