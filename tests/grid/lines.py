@@ -395,7 +395,7 @@ async def _serving(there: Provider) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                # Cancelled, it would leave its socket with the loop, and the next one of that number would hear nothing.
+                # Cancelled, it would leave its socket with the loop, and the next of that number would hear nothing.
                 server.should_exit = server.force_exit = True
                 await serving
 

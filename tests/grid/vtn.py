@@ -184,6 +184,6 @@ async def serving(vtn: Vtn) -> AsyncIterator[Vtn]:
             yield vtn
         finally:
             await vtn._broker.aclose()
-            # Cancelled, it would leave its socket with the loop, and the next one of that number would hear nothing.
+            # Cancelled, it would leave its socket with the loop, and the next of that number would hear nothing.
             server.should_exit = server.force_exit = True
             await task
