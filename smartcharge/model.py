@@ -215,6 +215,8 @@ class ScheduleKind(Enum):
 
     ABSOLUTE = "Absolute"
     RELATIVE = "Relative"
+    DYNAMIC = "Dynamic"
+    """2.1: installed once a transaction, then updated; it ends when the station has been offline for a while."""
 
 
 class Pause(Enum):

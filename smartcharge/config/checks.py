@@ -174,7 +174,8 @@ def _charging(path: str, station: StationKeys) -> Iterator[Fault]:
     for name in ("command", "value"):
         if has_command == (getattr(keys, name) is None):
             yield Fault(f"{path}.charging.{name}", wrong)
-    if has_command or keys.way == "stop" or keys.kind == "Relative":
+    # A Dynamic one does end, but only once the station notices that it is offline.
+    if has_command or keys.way == "stop" or keys.kind in ("Relative", "Dynamic"):
         for load in loads(path, station):
             if load.keys.default_a != load.keys.max_a:
                 reason = "must be max_a: limits that these stations take do not end by themselves if this program dies"

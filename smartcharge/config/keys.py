@@ -444,8 +444,9 @@ class ChargingKeys(Keys):
     """By what they are told a limit; `stop` is for stations that can only stop. The last three have no end."""
     unit: Literal["A", "W"] | None = None
     """Unit that they take."""
-    kind: Literal["Absolute", "Relative"] | None = None
-    """Kind of schedule that they take; a Relative one has no end that all stations agree on."""
+    kind: Literal["Absolute", "Relative", "Dynamic"] | None = None
+    """Kind of schedule that they take; a Relative one has no end that all stations agree on, a Dynamic one (2.1) is \
+updated instead of written anew and ends when the station is offline."""
     stack_level: Annotated[int, Field(ge=0)] = _CHARGING.stack_level
     """Stack level of every profile."""
     pause: Literal["zero", "stop", "never-stop"] = _CHARGING.pause.value

@@ -99,6 +99,7 @@ class Commander:
     def rebooted(self) -> None:
         """Take it that the station may have forgotten its default profiles."""
         self._defaults.clear()
+        self._delivery.rebooted()
 
     def provide(self) -> None:
         """Ask the station all over what it can do, and set it up."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 from math import floor
 from typing import TYPE_CHECKING, TypeAlias
 
-from smartcharge.csms.requests import ClearProfiles, RemoteStop, Request, SetProfile, WriteSetting
+from smartcharge.csms.requests import ClearProfiles, RemoteStop, Request, SetProfile, UpdateProfile, WriteSetting
 from smartcharge.csms.rpc import clip
 from smartcharge.csms.strategy import ends_by_itself, ladder, may_stop
 from smartcharge.csms.vendors import commands
 from smartcharge.errors import Refused
 from smartcharge.events import ProfileKind, StationLearnt
-from smartcharge.model import Form, Pause, Way
+from smartcharge.model import EvseId, Form, Pause, ScheduleKind, Way
 from smartcharge.orders import Transfer
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Delivery:
         self._dialect = dialect
         self._ask = ask
         self._has_cleared = False
+        self._dynamic: dict[EvseId, str | None] = {}
+        """Transactions whose Dynamic profile was installed over this connection."""
 
     async def install(self, wanted: SetProfile) -> bool:
         """Make a station follow a limit; return whether something new was learnt of it.
@@ -155,7 +157,25 @@ class Delivery:
             case Way.TRANSACTION | Way.DEFAULT | Way.MAXIMUM:
                 is_named = form.way is Way.TRANSACTION and form.names_transaction
                 transaction_id = wanted.transaction_id if is_named else None
-                await self._ask(replace(wanted, form=form, transaction_id=transaction_id, watts_phases=watts_phases))
+                await self._write(replace(wanted, form=form, transaction_id=transaction_id, watts_phases=watts_phases))
+
+    async def _write(self, profile: SetProfile) -> None:
+        """Install a profile; a Dynamic one that is there already is only told another limit (2.1 K28)."""
+        if profile.form.kind is not ScheduleKind.DYNAMIC:
+            await self._ask(profile)
+            return
+        name = profile.evse.id
+        if self._dynamic.pop(name, None) == profile.transaction_id:
+            with suppress(Refused):
+                await self._ask(UpdateProfile(profile=profile))
+                self._dynamic[name] = profile.transaction_id
+                return
+        await self._ask(profile)
+        self._dynamic[name] = profile.transaction_id
+
+    def rebooted(self) -> None:
+        """Take it that the station may have forgotten its Dynamic profiles."""
+        self._dynamic.clear()
 
     def learnt(self, now_s: float) -> StationLearnt:
         """Return what is known of the station by now, and keep it."""

@@ -1,12 +1,15 @@
 """Every message of every OCPP version and what becomes of it here, as the table in ``docs/ocpp.md``.
 
-``python -m smartcharge.csms docs`` writes it.  The table is read off the dialects themselves, so it says
-what they do.
+``python -m smartcharge.csms docs tests/csms`` writes it.  The table is read off the dialects themselves, so it says
+what they do, and off the names of the tests, so it says where each is tested.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from smartcharge.csms.dialect import Dialect, Memory
 from smartcharge.csms.requests import (
@@ -18,6 +21,7 @@ from smartcharge.csms.requests import (
     Request,
     SetProfile,
     Trigger,
+    UpdateProfile,
     WriteSetting,
 )
 from smartcharge.csms.schemas import Version, actions, sends
@@ -51,6 +55,7 @@ from smartcharge.orders import (
     UpdateFirmware,
 )
 
+_CLAUSE = re.compile(r"Test([A-P]\d\d)")
 _BEGIN, _END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
 
 HANDLED, TOLD, CONTROL, ORDER, MESSAGE = "handled", "answered", "control", "order", "message"
@@ -65,6 +70,7 @@ _TAG = "T"
 
 CONTROLS: tuple[Request, ...] = (
     SetProfile(evse=_EVSE, kind=ProfileKind.TRANSACTION, limit_a=16.0, expires_s=300.0, transaction_id="7"),
+    UpdateProfile(profile=SetProfile(evse=_EVSE, kind=ProfileKind.TRANSACTION, limit_a=16.0, transaction_id="7")),
     ClearProfiles(evse=_EVSE, kind=ProfileKind.TRANSACTION),
     GetSchedule(evse=_EVSE, duration_s=60),
     Trigger(message="StatusNotification", evse=_EVSE),
@@ -131,7 +137,7 @@ def fate(dialect: Dialect, action: str) -> str:
         said = TOLD if action in dialect.acknowledges else HANDLED
         # DataTransfer goes both ways
         return f"{said}, {ORDER}" if action in _worded(dialect, ORDERS) else said
-    if action in _worded(dialect, CONTROLS):
+    if action in _worded(dialect, (*CONTROLS, *dialect.provisioning())):
         return CONTROL
     return ORDER if action in _worded(dialect, ORDERS) else MESSAGE
 
@@ -146,23 +152,56 @@ def _worded(dialect: Dialect, requests: tuple[Request, ...]) -> set[str]:
     return found
 
 
-def table() -> str:
-    """Return the version matrix as Markdown: what stations say first, then what they are told."""
-    speakers = dialects()
+def clauses(tests: Path) -> dict[str, list[str]]:
+    """Return which clauses test an action by name: those of the test classes, e.g. ``TestK01...``, in a folder.
+
+    A class names what stands in it, and in the functions and constants of its module that it uses.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(tests.glob("test_*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        shared = {name: part for part in module.body for name in _defined(part)}
+        for part in module.body:
+            clause = _CLAUSE.match(part.name) if isinstance(part, ast.ClassDef) else None
+            if clause is not None:
+                used = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)} & shared.keys()
+                for name in _texts(part).union(*(_texts(shared[name]) for name in used)):
+                    found.setdefault(name, set()).add(clause[1])
+    return {name: sorted(by) for name, by in found.items()}
+
+
+def _defined(part: ast.stmt) -> list[str]:
+    if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [part.name]
+    targets = part.targets if isinstance(part, ast.Assign) else [part.target] if isinstance(part, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _texts(part: ast.stmt) -> set[str]:
+    return {node.value for node in ast.walk(part) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def table(tests: Path) -> str:
+    """Return the version matrix as Markdown: what stations say first, then what they are told.
+
+    ``tests`` is the folder of the tests that are named in it.
+    """
+    speakers, by = dialects(), clauses(tests)
     names = sorted(set().union(*(actions(v) | sends(v) for v in Version)))
     heard = [name for name in names if any(name in dialect.handles for dialect in speakers.values())]
     told = [name for name in names if name not in heard]
-    return "\n".join([*_rows("from stations", heard, speakers), "", *_rows("to stations", told, speakers)])
+    return "\n".join([*_rows("from stations", heard, speakers, by), "", *_rows("to stations", told, speakers, by)])
 
 
-def _rows(title: str, names: list[str], speakers: dict[Version, Dialect]) -> Iterator[str]:
-    yield f"| {title} | 1.6 | 2.0.1 | 2.1 |\n|---|---|---|---|"
+def _rows(title: str, names: list[str], speakers: dict[Version, Dialect], by: dict[str, list[str]]) -> Iterator[str]:
+    yield f"| {title} | 1.6 | 2.0.1 | 2.1 | tested |\n|---|---|---|---|---|"
     for name in names:
-        yield f"| `{name}` | " + " | ".join(fate(dialect, name) for dialect in speakers.values()) + " |"
+        fates = " | ".join(fate(dialect, name) for dialect in speakers.values())
+        yield f"| `{name}` | {fates} | {' '.join(by.get(name, ('by schema',)))} |"
 
 
-def with_table(page: str) -> str:
+def with_table(page: str, tests: Path) -> str:
     """Return a page with the table between its marks made anew."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n\n{_END}{after}"
+    return f"{before}{_BEGIN}\n{table(tests)}\n\n{_END}{after}"

@@ -31,6 +31,13 @@ class SetProfile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateProfile:
+    """UpdateDynamicSchedule (2.1): another limit in the Dynamic profile that a `SetProfile` has installed."""
+
+    profile: SetProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClearProfiles:
     """ClearChargingProfile of one purpose on one EVSE, or of everything on it."""
 
@@ -87,7 +94,16 @@ class RemoteStop:
 
 
 Request: TypeAlias = (
-    SetProfile | ClearProfiles | GetSchedule | Trigger | ReadSettings | WriteSetting | RemoteStart | RemoteStop | Order
+    SetProfile
+    | UpdateProfile
+    | ClearProfiles
+    | GetSchedule
+    | Trigger
+    | ReadSettings
+    | WriteSetting
+    | RemoteStart
+    | RemoteStop
+    | Order
 )
 
 
@@ -119,13 +135,13 @@ def schedule(request: SetProfile, *, now_s: float, margin_s: float) -> Payload:
     It starts a while before now, so that a station whose clock is behind has no gap before it;
     a profile that never ends starts a day before, since nothing else would fill its gap.  A setpoint ends by
     its duration, or, where it takes the place of the default profile, by a second period with the default.
-    A Relative one has neither: stations disagree on when it begins.
+    A Relative one has neither: stations disagree on when it begins.  Nor has a Dynamic one, which is updated.
     """
     starts_s = floor(now_s - (DAY_S if request.expires_s is None else margin_s))
     form, expires_s = request.form, request.expires_s
     periods = [_period(request, 0, request.limit_a)]
     whole: Payload = {"chargingRateUnit": _unit(request), "chargingSchedulePeriod": periods}
-    if form.kind is ScheduleKind.RELATIVE:
+    if form.kind in (ScheduleKind.RELATIVE, ScheduleKind.DYNAMIC):
         return whole
     whole["startSchedule"] = format_time(starts_s)
     if expires_s is not None and form.way is Way.TRANSACTION:
@@ -133,6 +149,11 @@ def schedule(request: SetProfile, *, now_s: float, margin_s: float) -> Payload:
     elif expires_s is not None:
         periods.append(_period(request, floor(expires_s) - starts_s, request.evse.default_a))
     return whole
+
+
+def update(request: SetProfile) -> Payload:
+    """Return the scheduleUpdate of 2.1 that makes a Dynamic profile say the limit of a request."""
+    return {"limit": _period(request, 0, request.limit_a)["limit"]}
 
 
 def _period(request: SetProfile, start_s: int, limit_a: float) -> Payload:

@@ -112,6 +112,8 @@ def _setpoint_rungs(station: Station, version: Version, told: StationLearnt | No
     yield Form(kind=ScheduleKind.RELATIVE)
     if version is Version.V16:
         yield Form(names_transaction=False)
+    if version is Version.V21:
+        yield Form(kind=ScheduleKind.DYNAMIC)
     if told is None or told.max_periods is None or told.max_periods >= 2:
         yield Form(way=Way.DEFAULT)
         if len(station.evses) == 1:

@@ -31,6 +31,7 @@ from smartcharge.csms.requests import (
     Request,
     SetProfile,
     Trigger,
+    UpdateProfile,
     WriteSetting,
     place,
     profile_id,
@@ -43,6 +44,7 @@ from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.csms.transfers import COST, PNC, cost_message, plug_and_charge, transferred
 from smartcharge.csms.v201 import Dialect201
+from smartcharge.errors import Refused
 from smartcharge.events import (
     Charging,
     ChargingChanged,
@@ -264,6 +266,8 @@ class Dialect16:
         match request:
             case SetProfile():
                 return Call(action="SetChargingProfile", payload=self._profile(request, now_s))
+            case UpdateProfile():
+                raise Refused("1.6 has no UpdateDynamicSchedule")
             case ClearProfiles():
                 of_kind = {} if request.kind is None else {"chargingProfilePurpose": request.kind.value}
                 payload = {"connectorId": request.evse.number, **of_kind}

@@ -25,6 +25,7 @@ from smartcharge.csms.requests import (
     Request,
     SetProfile,
     Trigger,
+    UpdateProfile,
     WriteSetting,
     place,
     profile_id,
@@ -36,6 +37,7 @@ from smartcharge.csms.requests import (
 from smartcharge.csms.rpc import CallReceived, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.csms.transfers import transferred
+from smartcharge.errors import Refused
 from smartcharge.events import (
     Charging,
     ChargingChanged,
@@ -52,7 +54,7 @@ from smartcharge.events import (
     Unplugged,
 )
 from smartcharge.faults import Effect
-from smartcharge.model import Evse, EvseId, Wiring
+from smartcharge.model import Evse, EvseId, ScheduleKind, Wiring
 
 Handler: TypeAlias = Callable[[Payload, float], Answer]
 
@@ -262,6 +264,8 @@ class Dialect201:
         match request:
             case SetProfile():
                 return Call(action="SetChargingProfile", payload=self._profile(request, now_s))
+            case UpdateProfile():
+                raise Refused("2.0.1 has no UpdateDynamicSchedule")
             case ClearProfiles():
                 of_kind = {} if request.kind is None else {"chargingProfilePurpose": request.kind.value}
                 criteria = {"evseId": request.evse.number, **of_kind}
@@ -294,11 +298,19 @@ class Dialect201:
             "chargingProfilePurpose": purpose(request, "ChargingStationMaxProfile"),
             "chargingProfileKind": request.form.kind.value,
             **valid_to(request),
+            **self._offline_end(request),
             "chargingSchedule": [{"id": id_, **schedule(request, now_s=now_s, margin_s=margin_s)}],
         }
         if request.transaction_id is not None:
             profile["transactionId"] = request.transaction_id
         return {"evseId": place(request), "chargingProfile": profile}
+
+    def _offline_end(self, request: SetProfile) -> Payload:
+        """Return the end of a Dynamic profile (2.1 K28): it does not outlive the connection by much."""
+        if request.form.kind is not ScheduleKind.DYNAMIC:
+            return {}
+        life_s = round(self._memory.timing.profile_s)
+        return {"maxOfflineDuration": life_s, "invalidAfterOfflineDuration": True, "dynUpdateInterval": life_s}
 
     def has_transaction_id(self, transaction_id: str | None) -> bool:
         """Tell whether it fits the 36 characters of a 2.0.1 transactionId."""

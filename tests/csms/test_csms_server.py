@@ -46,7 +46,7 @@ def limit(profile: dict[str, Any]) -> float:
     return float(first["chargingSchedulePeriod"][0]["limit"])
 
 
-class TestBoot:
+class TestB01Boot:
     @BOTH
     def test_is_accepted_and_the_default_profile_is_installed_and_the_station_learnt(self, version: str) -> None:
         async def test(world: World) -> None:
@@ -125,7 +125,7 @@ class TestBoot:
         in_world(test)
 
 
-class TestCommands:
+class TestK01Commands:
     @BOTH
     def test_accepted(self, version: str) -> None:
         async def test(world: World) -> None:
@@ -303,7 +303,7 @@ class TestCommands:
         in_world(test)
 
 
-class TestRequests:
+class TestF06Requests:
     def test_an_operator_may_ask_and_is_told_no(self) -> None:
         answers: dict[str, Any] = {
             "GetCompositeSchedule": lambda _: {"status": "Accepted", "connectorId": 1},
@@ -323,7 +323,7 @@ class TestRequests:
         in_world(test)
 
 
-class TestGarbage:
+class TestPart4Garbage:
     """Unknown action, malformed frame, huge frame, wrong type: answered, still connected, nothing lost."""
 
     @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ class TestGarbage:
         in_world(test)
 
 
-class TestNothingBilledIsLost:
+class TestE04NothingBilledIsLost:
     """I8: a transaction is acknowledged only once it is stored."""
 
     def test_no_acknowledgement_before_emit_returns(self) -> None:
@@ -433,7 +433,7 @@ class TestNothingBilledIsLost:
         in_world(test)
 
 
-class TestConnections:
+class TestPart4Connections:
     def test_the_end_of_the_server_is_the_end_of_its_links(self) -> None:
         async def test(world: World) -> None:
             async with world.peer(V16) as peer:
@@ -519,7 +519,7 @@ class TestConnections:
         in_world(test)
 
 
-class TestAdmission:
+class TestA00Admission:
     @pytest.mark.parametrize("versions", [(), ("ocpp1.5",), ("soap", "mqtt")])
     def test_a_wrong_or_missing_subprotocol_is_refused(self, versions: tuple[str, ...]) -> None:
         async def test(world: World) -> None:
@@ -582,7 +582,7 @@ def basic(credentials: str | None) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(credentials.encode("latin-1")).decode()}
 
 
-class TestOccupancy:
+class TestG01Occupancy:
     @BOTH
     def test_what_a_station_says_follows_its_coming(self, version: str) -> None:
         free = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}

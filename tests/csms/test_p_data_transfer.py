@@ -25,7 +25,7 @@ async def sent(peer: Peer, vendor: str, message: str | None = None, data: Any = 
     return dict((await peer.say("DataTransfer", payload))[2])
 
 
-class TestP01Vendors:
+class TestP02Vendors:
     @EVERY
     def test_an_unknown_vendor_is_told_so(self, version: str) -> None:
         async def test(world: World) -> None:
@@ -51,7 +51,7 @@ class TestP01Vendors:
         in_world(test, None, Options(ping_interval_s=None, transfers={"acme": read}))
 
 
-class TestPlugAndChargeOver16:
+class TestP02PlugAndChargeOver16:
     """OCA application note: messages of 2.0.1 inside the DataTransfer of 1.6."""
 
     LIST = TokenPolicy(tokens=(ListEntry(id_token="EMAID1"),), unknown="refuse")
@@ -90,7 +90,7 @@ class TestPlugAndChargeOver16:
         in_world(test)
 
 
-class TestCostMessages:
+class TestP02CostMessages:
     """OCA application note on pricing in California: ConnectorUnplugged."""
 
     def test_a_connector_that_was_unplugged_is_free(self) -> None:

@@ -44,7 +44,7 @@ def code_of(version: Version, frame: str | bytes) -> str:
     return str(reply[2])
 
 
-class TestCalls:
+class TestPart4Calls:
     @BOTH
     def test_valid_call_is_received_and_answered_under_its_id(self, version: Version) -> None:
         end = session(version)
@@ -104,7 +104,7 @@ class TestCalls:
         assert end.outstanding is not None
 
 
-class TestErrorAnswers:
+class TestPart4ErrorAnswers:
     @BOTH
     def test_unknown_action_is_not_implemented(self, version: Version) -> None:
         assert code_of(version, '[2,"1","Levitate",{}]') == "NotImplemented"
@@ -204,7 +204,7 @@ class TestErrorAnswers:
             assert reply_to(version, frame) is None
 
 
-class TestMessageIds:
+class TestPart4MessageIds:
     @BOTH
     def test_a_retry_word_for_word_gets_the_same_answer_and_is_not_handled_again(self, version: Version) -> None:
         end = session(version)
@@ -304,7 +304,7 @@ class TestActions:
         assert {"TransactionEvent", "SetVariables"} <= actions(Version.V201)
 
 
-class TestFramesOf21:
+class TestPart4FramesOf21:
     """OCPP 2.1 part 4: CALLRESULTERROR and SEND."""
 
     def test_a_result_that_breaks_its_schema_is_answered_with_a_call_result_error(self) -> None:

@@ -381,7 +381,7 @@ class TestVersions2:
         asyncio.run(main())
 
 
-class TestDynamicProfiles:
+class TestK28BackendsDynamicProfiles:
     """2.1 K28: the back-end changes the limit of a Dynamic profile, by itself or because it is asked."""
 
     @staticmethod

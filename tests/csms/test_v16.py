@@ -81,7 +81,7 @@ class TestEveryAction:
         assert set(minimal) | set(end._handlers) == end.handles
 
 
-class TestBootNotification:
+class TestB01BootNotification:
     def test_tells_what_the_station_is(self) -> None:
         boot = {"chargePointVendor": "V", "chargePointModel": "M", "firmwareVersion": "1.2"}
         answer = hear(dialect(), "BootNotification", boot)
@@ -91,7 +91,7 @@ class TestBootNotification:
         assert answer.reply == {"currentTime": NOW, "interval": 300, "status": "Accepted"}
 
 
-class TestStatusNotification:
+class TestG01StatusNotification:
     @pytest.mark.parametrize(
         ("state", "expected"),
         [
@@ -146,7 +146,7 @@ class TestStatusNotification:
         assert events(dialect(), "StatusNotification", status("Charging", connector=9)) == ()
 
 
-class TestTransactions:
+class TestE01Transactions:
     def test_start_and_stop(self) -> None:
         end = dialect()
         answer = hear(end, "StartTransaction", start())
@@ -192,7 +192,7 @@ class TestTransactions:
         assert started.meter_wh is None
 
 
-class TestMeterValues:
+class TestJ01MeterValues:
     def values(self, *samples: dict[str, str], at: str = NOW, connector: int = 1) -> dict[str, Any]:
         return {"connectorId": connector, "meterValue": [{"timestamp": at, "sampledValue": list(samples)}]}
 
@@ -234,7 +234,7 @@ def setpoint(limit_a: float, **changes: Any) -> SetProfile:
     return SetProfile(**{**values, "limit_a": limit_a, "transaction_id": "7", **changes})
 
 
-class TestSetChargingProfile:
+class TestK01SetChargingProfile:
     def test_a_setpoint_is_a_short_tx_profile(self) -> None:
         payload = sent(dialect(), setpoint(13.37))
         profile = payload["csChargingProfiles"]
@@ -288,7 +288,7 @@ class TestSetChargingProfile:
         assert periods[0]["limit"] == expected
 
 
-class TestRequests:
+class TestF06Requests:
     def test_every_request_passes_its_schema(self) -> None:
         end, of = dialect(), evse(AC, 1)
         assert sent(end, ClearProfiles(evse=of, kind=ProfileKind.TRANSACTION))["chargingProfilePurpose"] == "TxProfile"
@@ -302,7 +302,7 @@ class TestRequests:
             sent(end, request)
 
 
-class TestConfiguration:
+class TestB06Configuration:
     @pytest.mark.parametrize(
         ("value", "unit"),
         [("Current", "A"), ("Power", "W"), ("Current,Power", "A"), ("power", "W"), ("W", "W"), ("A", "A"), ("", None)],

@@ -104,7 +104,7 @@ class TestEveryAction:
                 assert check_result(Version.V201, action, _STATIC[action]) is None
 
 
-class TestProvisioning:
+class TestB01Provisioning:
     def test_boot_tells_what_the_station_is(self) -> None:
         itself = {"model": "M", "vendorName": "V", "serialNumber": "S"}
         (booted,) = events(dialect(), "BootNotification", {"reason": "PowerUp", "chargingStation": itself})
@@ -118,7 +118,7 @@ class TestProvisioning:
         assert (learnt.rate_unit, learnt.max_periods, learnt.phases) == ("W", 24, None)
 
 
-class TestStatusNotification:
+class TestG01StatusNotification:
     def test_occupancy(self) -> None:
         end = dialect()
         assert [type(e) for e in events(end, "StatusNotification", status("Occupied"))] == [Plugged]
@@ -142,7 +142,7 @@ class TestStatusNotification:
         assert [type(e) for e in events(end, "StatusNotification", status("Available", connector=2))] == [Unplugged]
 
 
-class TestTransactionEvent:
+class TestE01TransactionEvent:
     """Functional block E."""
 
     def test_started_updated_ended(self) -> None:
@@ -200,7 +200,7 @@ class TestTransactionEvent:
             hear(dialect(), "TransactionEvent", transaction("Started", evse={"id": 9}))
 
 
-class TestMeterValues:
+class TestJ01MeterValues:
     def test_multiplier_and_unit(self) -> None:
         sample = {"value": 7, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "W", "multiplier": 3}}
         payload = {"evseId": 1, "meterValue": [{"timestamp": NOW, "sampledValue": [sample]}]}
@@ -213,7 +213,7 @@ class TestMeterValues:
         assert events(dialect(), "MeterValues", payload) == ()
 
 
-class TestNotifyEVChargingNeeds:
+class TestK15NotifyEVChargingNeeds:
     """Use case K15."""
 
     def test_is_a_need(self) -> None:
@@ -228,7 +228,7 @@ class TestNotifyEVChargingNeeds:
         )
 
 
-class TestNotifyEvent:
+class TestN07NotifyEvent:
     """Functional block N: component and variable Problem."""
 
     def problem(self, value: str, **more: Any) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def sent(request: Request) -> dict[str, Any]:
     return call.payload
 
 
-class TestRequests:
+class TestF06Requests:
     def test_a_setpoint_is_a_short_tx_profile(self) -> None:
         payload = sent(
             SetProfile(

@@ -45,7 +45,7 @@ ILLEGAL: dict[str, dict[str, Any]] = {
 }
 
 
-class TestOneIllegalValue:
+class TestJ02OneIllegalValue:
     @pytest.mark.parametrize("illegal", ILLEGAL.values(), ids=ILLEGAL)
     def test_does_not_cost_the_others_of_1_6(self, illegal: dict[str, Any]) -> None:
         async def test(world: World) -> None:
@@ -103,7 +103,7 @@ async def started(peer: Peer, connector: int = 1, at_s: float = EPOCH_S) -> int:
     return int((await peer.say("StartTransaction", start))[2]["transactionId"])
 
 
-class TestSanity:
+class TestJ02SanityInTheField:
     @EVERY
     @pytest.mark.parametrize("value", ["", "NaN", "1e400", "-5"])
     def test_what_is_no_measurement_is_none(self, version: str, value: str) -> None:
@@ -175,7 +175,7 @@ class TestSanity:
         in_world(test, ALONE)
 
 
-class TestTransactionData:
+class TestE06TransactionData:
     def test_the_registers_of_a_stop_are_read(self) -> None:
         """1.6 4.8: a station may keep its samples for the end."""
 
@@ -196,7 +196,7 @@ class TestTransactionData:
         in_world(test, ALONE)
 
 
-class TestTransactions:
+class TestE04Transactions:
     @pytest.mark.parametrize("sockets", [(evse(AC, 1),), (evse(AC, 1), evse(AC2, 2))], ids=["one", "two"])
     def test_minus_one_after_an_offline_start_is_the_one_that_runs(self, sockets: tuple[Any, ...]) -> None:
         """libocpp #495."""

@@ -68,7 +68,7 @@ def install(made: ProfileStore, *entries: tuple[int, Profile]) -> ProfileStore:
 
 
 @BOTH
-class TestPurposes:
+class TestK01Purposes:
     """OCPP 1.6 section 3.13.1."""
 
     def test_without_a_profile_the_hardware_is_the_limit(self, version: Version) -> None:
@@ -110,7 +110,7 @@ class TestPurposes:
 
 
 @BOTH
-class TestStacking:
+class TestK01Stacking:
     """OCPP 1.6 section 3.13.2."""
 
     def test_highest_level_wins_though_lower_in_amps_or_higher(self, version: Version) -> None:
@@ -138,7 +138,7 @@ class TestStacking:
         assert (made.limit_a(1, NOW_S), made.limit_a(1, NOW_S + 5.0)) == (6.0, 16.0)
 
 
-class TestKinds:
+class TestK01Kinds:
     def test_relative_counts_from_the_start_of_each_transaction(self) -> None:
         steps = (Period(start_s=0, limit=6.0), Period(start_s=900, limit=16.0))
         made = install(store(), (0, profile(kind=Kind.RELATIVE, periods=steps)))
@@ -168,7 +168,7 @@ class TestKinds:
         assert again.period_at(begin_s + 3600.0, None) == steps[1]
 
 
-class TestUnits:
+class TestK01UnitsOfTheStore:
     def test_watts_are_shared_by_the_phases_named_or_three(self) -> None:
         three = profile(unit=Unit.WATTS, periods=(Period(start_s=0, limit=6900.0),))
         one = profile(unit=Unit.WATTS, periods=(Period(start_s=0, limit=2300.0, phases=1),))
@@ -190,7 +190,7 @@ class TestUnits:
         assert made.install(1, profile(), NOW_S) == "UnsupportedRateUnit"
 
 
-class TestSharing:
+class TestK03Sharing:
     """What limits the station as a whole limits the sum of its EVSEs."""
 
     def test_equal_shares_and_what_the_modest_leave(self) -> None:
@@ -216,7 +216,7 @@ class TestSharing:
         assert [made.limit_a(n, NOW_S) for n in (1, 2)] == pytest.approx([4600.0 / 690.0, 20.0])
 
 
-class TestReplacing:
+class TestK01Replacing:
     @BOTH
     def test_same_id_replaces_and_moves(self, version: Version) -> None:
         made = install(store(version), (1, profile(8.0)), (2, profile(9.0, stack_level=4)))
@@ -254,7 +254,7 @@ class TestReplacing:
         assert made.install(1, profile(7.0, id=2, stack_level=2), NOW_S) is None
 
 
-class TestRefusals:
+class TestK01RefusalsOfTheStore:
     @BOTH
     @pytest.mark.parametrize(
         ("number", "refused", "reason"),
@@ -301,7 +301,7 @@ class TestRefusals:
         assert store(Version.V201, evses=fast).install(1, with_phases, NOW_S) == "InvalidSchedule"
 
 
-class TestClearing:
+class TestK10Clearing:
     @pytest.mark.parametrize(
         ("which", "left"),
         [
@@ -333,7 +333,7 @@ class TestReboot:
         assert made.limit_a(1, NOW_S) == (32.0 if forgets else 8.0)
 
 
-class TestCompositeSchedule:
+class TestK08CompositeSchedule:
     def test_periods_from_now_on_in_either_unit(self) -> None:
         short = profile(16.0, Purpose.TX, id=2, start_s=NOW_S - 10.0, duration_s=70.0)
         made = install(store(), (1, profile(6.0)), (1, short))

@@ -153,7 +153,7 @@ REFUSING: dict[str, tuple[Refuses, tuple[float, str]]] = {
 }
 
 
-class TestRefusals:
+class TestK01Refusals:
     @EVERY
     @pytest.mark.parametrize(("refuses", "expected"), REFUSING.values(), ids=REFUSING)
     def test_the_limit_is_followed_in_the_form_that_it_takes(
@@ -200,7 +200,7 @@ class TestRefusals:
         assert proven.form is None
 
 
-class TestTheEndOfALimit:
+class TestK01TheEndOfALimit:
     """The failsafe that works in the field: by duration or by a second low period, not by validTo alone."""
 
     @EVERY
@@ -252,7 +252,90 @@ class TestTheEndOfALimit:
         assert state.reserved_a(AC, 1000.0) == expected_a
 
 
-class TestUnits:
+class TestK28DynamicProfiles:
+    """2.1 K28: installed once a transaction, then only updated; it spares the flash."""
+
+    @staticmethod
+    def dynamic() -> tuple[Quirky, Answers, list[float]]:
+        quirky, updated = Quirky(only(kind="Dynamic")), list[float]()
+
+        def update(payload: dict[str, Any]) -> dict[str, Any]:
+            updated.append(payload["scheduleUpdate"]["limit"])
+            return {"status": "Accepted"}
+
+        return quirky, {**quirky.answers, "UpdateDynamicSchedule": update}, updated
+
+    def test_a_station_that_takes_no_other_is_updated_and_the_end_is_told_to_be_none(self) -> None:
+        quirky, answers, updated = self.dynamic()
+
+        async def test(world: World) -> None:
+            async with world.peer(V21, answers) as peer:
+                await peer.provisioned()
+                for limit_a in (16.0, 10.0, 12.0):
+                    assert isinstance(await told(world, limit_a), Accepted)
+                profile = quirky.followed[1, "TxProfile"]
+                assert profile["maxOfflineDuration"] == 300
+                assert profile["invalidAfterOfflineDuration"]
+                assert quirky.current_a() == (16.0, "A"), "installed once"
+                assert updated == [10.0, 12.0]
+                assert not world.ear.of(StationLearnt)[-1].limits_end
+
+        in_world(test, socket())
+
+    def test_it_may_be_stated(self) -> None:
+        quirky, answers, updated = self.dynamic()
+        quirky.refuses = lambda *_: False
+
+        async def test(world: World) -> None:
+            async with world.peer(V21, answers) as peer:
+                await peer.provisioned()
+                await told(world, 16.0)
+                await told(world, 8.0)
+                assert quirky.followed[1, "TxProfile"]["chargingProfileKind"] == "Dynamic"
+                assert updated == [8.0]
+
+        in_world(test, socket(kind=ScheduleKind.DYNAMIC))
+
+    def test_it_is_installed_anew_for_another_transaction_after_a_boot_and_when_an_update_is_refused(self) -> None:
+        quirky, answers, updated = self.dynamic()
+        quirky.refuses = lambda *_: False
+
+        async def test(world: World) -> None:
+            async with world.peer(V21, answers) as peer:
+                await peer.provisioned()
+                await told(world, 16.0)
+                await told(world, 10.0, transaction_id="8")
+                assert quirky.current_a() == (10.0, "A")
+                await peer.boot()
+                await told(world, 9.0, transaction_id="8")
+                assert quirky.current_a() == (9.0, "A")
+                peer.answers["UpdateDynamicSchedule"] = lambda _: {"status": "Rejected"}
+                await told(world, 7.0, transaction_id="8")
+                assert quirky.current_a() == (7.0, "A")
+                assert updated == []
+
+        in_world(test, socket(kind=ScheduleKind.DYNAMIC))
+
+    def test_a_station_that_asks_is_given_the_limit_that_holds(self) -> None:
+        quirky, answers, _ = self.dynamic()
+
+        async def test(world: World) -> None:
+            async with world.peer(V21, answers) as peer:
+                await peer.provisioned()
+                pull = {"chargingProfileId": 12}
+                assert (await peer.say("PullDynamicScheduleUpdate", pull))[2] == {"status": "Rejected"}
+                await told(world, 16.0)
+                await told(world, 10.0)
+                assert quirky.followed[1, "TxProfile"]["id"] == 12
+                answer = (await peer.say("PullDynamicScheduleUpdate", pull))[2]
+                assert answer == {"status": "Accepted", "scheduleUpdate": {"limit": 10.0}}
+                other = (await peer.say("PullDynamicScheduleUpdate", {"chargingProfileId": 99}))[2]
+                assert other == {"status": "Rejected"}
+
+        in_world(test, socket())
+
+
+class TestK01Units:
     @pytest.mark.parametrize("said", ["Power", "power", "W", "w"])
     def test_a_station_that_says_power_gets_watts_at_once(self, said: str) -> None:
         quirky = Quirky(only(unit="W"))
@@ -280,7 +363,7 @@ class TestUnits:
         in_world(test, socket())
 
 
-class TestWattsPerPhase:
+class TestK01WattsPerPhase:
     """A station that shares watts among the phases in use would give a one-phase car three times the amperes."""
 
     @staticmethod
@@ -334,7 +417,7 @@ class TestWattsPerPhase:
         in_world(test, socket(watts_phases=3))
 
 
-class TestSteps:
+class TestK01Steps:
     """evcc #16768: only 6, 8, 10, 13 and 16 A are accepted."""
 
     @staticmethod
@@ -399,7 +482,7 @@ class TestSteps:
         in_world(test, socket())
 
 
-class TestRoom:
+class TestK01Room:
     """At MaxChargingProfilesInstalled some firmware refuses even replacements."""
 
     @staticmethod
@@ -463,7 +546,7 @@ class TestRoom:
         in_world(test, socket())
 
 
-class TestSpikes:
+class TestK01Spikes:
     """lbbrhzn/ocpp #2152: full current right after every SetChargingProfile, for some seconds."""
 
     @staticmethod
@@ -527,7 +610,7 @@ class TestSpikes:
         in_world(test, socket())
 
 
-class TestSleepingCars:
+class TestK01SleepingCars:
     """evcc #14348, #21293: a car sleeps during a pause and does not wake when it is offered current again."""
 
     @staticmethod
@@ -591,7 +674,7 @@ class TestSleepingCars:
         in_world(test, socket())
 
 
-class TestSilentMeters:
+class TestJ02SilentMeters:
     """No MeterValues at all, and triggers refused."""
 
     START: ClassVar[dict[str, Any]] = {
@@ -639,7 +722,7 @@ class TestSilentMeters:
         in_world(test, socket())
 
 
-class TestTimes:
+class TestK08Times:
     """evcc #17836: ``startSchedule`` is "0"."""
 
     def test_a_schedule_without_a_start_is_understood(self) -> None:
@@ -668,7 +751,7 @@ class TestTimes:
         in_world(test, socket())
 
 
-class TestPause:
+class TestK01Pause:
     @EVERY
     def test_a_station_that_refuses_0_a_is_stopped(self, version: str) -> None:
         """evcc #16768; the transaction ends, nothing is drawn."""
@@ -709,7 +792,7 @@ class TestPause:
         in_world(test, socket(pause=Pause.STOP))
 
 
-class TestVendors:
+class TestP02Vendors:
     def test_a_data_transfer_such_as_set_limit_of_abl(self) -> None:
         stated = {"way": Way.TRANSFER, "command": "ABL/SetLimit", "value": "logicalid=1;value={a}"}
         quirky = Quirky(lambda *_: True)
@@ -823,7 +906,7 @@ class TestVendors:
         in_world(test, socket(way=Way.STOP))
 
 
-class TestFlash:
+class TestK01Flash:
     """libocpp #543: profiles are written to flash."""
 
     def test_a_raise_waits_and_lowering_does_not(self) -> None:
@@ -859,7 +942,7 @@ class TestFlash:
         in_world(test, socket(interval_s=60.0))
 
 
-class TestMemory:
+class TestK01Memory:
     """What a station can do is kept by vendor, model and firmware."""
 
     def test_a_station_of_the_same_make_is_not_tried_again(self) -> None:
@@ -921,7 +1004,7 @@ class TestMemory:
         assert not any(f.is_on_station or f.way is Way.MAXIMUM for f in forms)
 
 
-class TestProtocol:
+class TestB01Protocol:
     def test_a_station_that_never_booted_is_asked_who_it_is(self) -> None:
         """evcc #28540: no spontaneous BootNotification."""
 

@@ -48,7 +48,7 @@ async def status_of(world: World, password: str, **options: Any) -> int:
         return refused.response.status_code
 
 
-class TestSecretsAtRest:
+class TestA01SecretsAtRest:
     def test_a_secret_is_checked_without_holding_the_password(self) -> None:
         secret = make_secret("correct horse battery")
         assert "correct" not in secret
@@ -73,7 +73,7 @@ class TestSecretsAtRest:
         assert asyncio.run(test()) == [True, True, False, False]
 
 
-class TestGuessing:
+class TestA00Guessing:
     """No rate limit on authentication: CISA ICSA-26-062-08."""
 
     def test_too_many_failures_are_refused_unheard_for_a_while(self) -> None:
@@ -113,7 +113,7 @@ class TestGuessing:
         in_world(test, station(password="secret"))
 
 
-class TestTakeover:
+class TestA00Takeover:
     """A second connection under the same id must not take the session over."""
 
     def test_it_must_authenticate_before_anything_else(self) -> None:
@@ -137,7 +137,7 @@ class TestTakeover:
         in_world(test)
 
 
-class TestStrangers:
+class TestB02Strangers:
     @pytest.mark.parametrize("version", [V16, V201, V21])
     def test_held_it_is_told_to_wait_and_shown_to_the_operator(self, version: str) -> None:
         async def test(world: World) -> None:
@@ -173,7 +173,7 @@ class TestStrangers:
         assert FAILURES < MAX_HELD
 
 
-class TestBombs:
+class TestA00Bombs:
     def test_compression_is_not_negotiated_and_a_compressed_frame_ends_the_connection(self) -> None:
         async def test(world: World) -> None:
             uri = f"ws://127.0.0.1:{world.csms.port}/CP%201"
@@ -225,7 +225,7 @@ class TestBombs:
         in_world(test)
 
 
-class TestFlood:
+class TestA00Flood:
     def test_a_station_that_talks_too_fast_is_read_at_its_pace_and_loses_nothing(self) -> None:
         async def test(world: World) -> None:
             async with world.peer(V16) as peer:
@@ -263,7 +263,7 @@ class TestFlood:
         assert other.wait_s(0.0) == 0.0
 
 
-class TestLogInjection:
+class TestA04LogInjection:
     @pytest.mark.parametrize("foreign", ["CP\n2026-01-01 INFO all is well", "\x1b[2J", "\u2028x", "\r\r"])
     def test_nothing_foreign_starts_a_line(self, caplog: pytest.LogCaptureFixture, foreign: str) -> None:
         async def test(world: World) -> None:
@@ -281,7 +281,7 @@ class TestLogInjection:
         assert all(c.isprintable() for record in caplog.records for c in record.getMessage())
 
 
-class TestCertificates:
+class TestA00Certificates:
     """Profile 3: the certificate names the station (A00.FR.415)."""
 
     def test_names_are_common_names_and_dns_names(self) -> None:
@@ -310,7 +310,7 @@ def _openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
 
-class TestEncrypted:
+class TestA00Encrypted:
     """Profiles 2 and 3 over real TLS, in real time."""
 
     @staticmethod

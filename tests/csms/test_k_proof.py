@@ -24,7 +24,7 @@ def reading(version: str, amps: float) -> dict[str, Any]:
     return {**place, "meterValue": [{"timestamp": format_time(now_s()), "sampledValue": samples}]}
 
 
-class TestVerdicts:
+class TestK05Verdicts:
     @pytest.mark.parametrize(
         ("told_a", "drawn_a", "after_s", "expected"),
         [
@@ -89,7 +89,7 @@ class TestVerdicts:
         assert following.remedy(2100.0) is Remedy.AGAIN
 
 
-class TestWhatItsScheduleSays:
+class TestK08WhatItsScheduleSays:
     @pytest.mark.parametrize(
         ("answer", "expected"),
         [
@@ -107,7 +107,7 @@ class TestWhatItsScheduleSays:
         assert scheduled_a(answer, evse(AC, 1)) == expected
 
 
-class TestAStationThatIgnores:
+class TestK05AStationThatIgnores:
     @EVERY
     def test_is_told_again_told_otherwise_lowered_stopped_and_the_operator_told_each_time(self, version: str) -> None:
         stop = "RemoteStopTransaction" if version == V16 else "RequestStopTransaction"

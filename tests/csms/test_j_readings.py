@@ -31,7 +31,7 @@ def current(of: Evse, samples: list[Sample]) -> Phases | None:
     return reading.current_a
 
 
-class TestCurrents:
+class TestJ02Currents:
     def test_of_three_phases(self) -> None:
         assert current(THREE, amps(("L1", 10.0), ("L2-N", 11.0), ("L3", 0.0))) == (10.0, 11.0, 0.0)
 
@@ -59,7 +59,7 @@ class TestCurrents:
         assert reading.current_a == pytest.approx(Phases.all(20_000.0 / 690.0))
 
 
-class TestSanity:
+class TestJ02Sanity:
     @pytest.mark.parametrize("value", ["", "NaN", "inf", "-inf", "1,5", "abc", "1e400", None])
     def test_what_is_no_finite_number_is_none(self, value: str | None) -> None:
         assert finite(value) is None
