@@ -636,6 +636,29 @@ class SelfTested(Happening):
     """What was seen, in figures."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarMeasured(Happening):
+    """How a car behaved in a transaction that ended; a None says that nothing showed it."""
+
+    evse: EvseId
+    transaction_id: str
+    id_token: str | None
+    phases: int | None
+    """Phases that it drew from."""
+    of_phases: int
+    """Phases that were there."""
+    best_a: float
+    """The most that it drew [A per phase]."""
+    kept_at_a: float | None
+    """The lowest offer at which it went on [A]."""
+    lost_at_a: float | None
+    """The highest offer, not below the EVSE's minimum, to which it was lowered and at which it stopped [A]."""
+    woke_s: float | None
+    """After a pause of ours, how long until it drew again [s]; the longest of several."""
+    slept: bool
+    """Whether it did not wake after one."""
+
+
 Event: TypeAlias = (
     StationBooted
     | StationLearnt
@@ -687,4 +710,5 @@ Event: TypeAlias = (
     | ResetOrdered
     | FaultOrder
     | SelfTested
+    | CarMeasured
 )

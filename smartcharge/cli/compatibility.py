@@ -14,10 +14,13 @@ from rich.table import Table
 from smartcharge.cli.availability import write_csv
 from smartcharge.cli.console import REFUSED, answers, stored, writable
 from smartcharge.config import load
+from smartcharge.maintenance.behaviour import behaviour, pairs, read_cars
 from smartcharge.maintenance.connectors import OCPI_OF
 from smartcharge.maintenance.makes import makes
+from smartcharge.maintenance.meaning import Meaning
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.vehicles import OURS, fits, from_open_ev_data, gaps, read_vehicles
+from smartcharge.ports import Kept
 from smartcharge.store import open_store
 
 app = typer.Typer(
@@ -106,3 +109,75 @@ def show_makes(
         return table
 
     answers().print(asyncio.run(read()))
+
+
+Journal = Annotated[str, typer.Argument(metavar="JOURNAL", help="Database file, or its URL as in the site file.")]
+CarsFile = Annotated[
+    Path | None, typer.Option("--cars", metavar="FILE", help="CSV of token,model: neither OCPP nor a card tells.")
+]
+
+
+@app.command("vehicles")
+def show_vehicles(
+    journal: Journal,
+    *,
+    cars_file: CarsFile = None,
+    csv_out: Annotated[Path | None, typer.Option("--csv", metavar="OUT", callback=writable, help="Write them.")] = None,
+) -> None:
+    """Show how each model of car really charged: phases, lowest offer that keeps it charging, how it wakes up.
+
+    Example: `smartcharge compatibility vehicles smartcharge.db --cars fleet.csv`
+    """
+    known = {} if cars_file is None else read_cars(cars_file)
+    rows = [
+        {
+            "model": model or "(not named)", "transactions": one.transactions, "phases": one.phases,
+            "best_a": round(one.best_a, 1), "kept_at_a": _rounded(one.kept_at_a), "lost_at_a": _rounded(one.lost_at_a),
+            "woke_s": _rounded(one.woke_s), "slept": one.slept,
+        }
+        for model, one in behaviour(asyncio.run(_facts(journal)), known).items()
+    ]  # fmt: skip
+    if csv_out is not None:
+        write_csv(csv_out, rows)
+    table = Table(
+        "model", "transactions", "phases", "at most A", "went on at A", "stopped at A", "woke after s", "slept"
+    )
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+    answers().print(table)
+
+
+@app.command("pairs")
+def show_pairs(
+    journal: Journal,
+    site: SiteFile,
+    *,
+    cars_file: CarsFile = None,
+    csv_out: Annotated[Path | None, typer.Option("--csv", metavar="OUT", callback=writable, help="Write them.")] = None,
+) -> None:
+    """Show how each model of car fares at each make and firmware of station, the most trouble first."""
+    where = load(site).site
+    known = {} if cars_file is None else read_cars(cars_file)
+    found = pairs(Place.of(where), asyncio.run(_facts(journal)), known, Meaning.of(where))
+    rows = [
+        {
+            "model": model or "(not named)", **make._asdict(), "starts": one.success.starts,
+            "failures": one.success.failures, "vehicle_faults": one.vehicle_faults, "slept": one.slept,
+        }
+        for (model, make), one in found.items()
+    ]  # fmt: skip
+    if csv_out is not None:
+        write_csv(csv_out, rows)
+    table = Table("model", "vendor", "station", "firmware", "starts", "failures", "car at fault", "slept")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    answers().print(table)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+async def _facts(journal: str) -> list[Kept]:
+    async with open_store(stored(journal)) as store:
+        return await store.chronicle.facts()

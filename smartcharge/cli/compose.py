@@ -22,6 +22,7 @@ from smartcharge.maintenance.bulletin import Bulletin
 from smartcharge.maintenance.clerk import Clerk
 from smartcharge.maintenance.foreman import Foreman, Listener
 from smartcharge.maintenance.meaning import Meaning
+from smartcharge.maintenance.observation import Observation
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
 from smartcharge.maintenance.trials import Agreed, Trials
@@ -121,11 +122,12 @@ def _controller(settings: Settings, store: Store, csms: Csms | None, operators: 
     sources += operators
     observers += operators
     trials = _trials(settings, store, csms)
-    observers.append(trials)
+    cars = Observation()
+    observers += [trials, cars]
     controller = Controller(
         settings.site,
         journal=store.journal,
-        sources=(trials, *sources, *_maintenance(settings, store, csms, listeners)),
+        sources=(trials, cars, *sources, *_maintenance(settings, store, csms, listeners)),
         chargers=chargers,
         observers=observers,
     )

@@ -24,6 +24,7 @@ from smartcharge.events import (
     AlertsSet,
     BackendLimited,
     BillingPeriodBegan,
+    CarMeasured,
     ChargingChanged,
     CircuitMetered,
     ClockStepped,
@@ -200,6 +201,7 @@ def apply(state: State, event: Event) -> State:  # noqa: C901, PLR0911 - one ret
             | ReservationUpdated()
             | Watched()
             | SelfTested()
+            | CarMeasured()
         ):
             return state  # facts for people: no limit follows from them
         case _:

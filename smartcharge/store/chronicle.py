@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, insert, select
 
 from smartcharge.events import (
+    CarMeasured,
     Derated,
     Event,
     FaultCleared,
@@ -61,6 +62,7 @@ KEPT: Final[tuple[type[Event], ...]] = (
     FaultOrder,
     OperatorOrder,
     SelfTested,
+    CarMeasured,
     Watched,
 )
 _KINDS: Final = frozenset(cls.__name__ for cls in KEPT)

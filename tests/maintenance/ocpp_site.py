@@ -41,6 +41,7 @@ class Live:
     csms: Csms
     fleet: OcppStations
     controller: Controller
+    began_s: float = NOON_S
 
     async def facts(self) -> list[Kept]:
         await self.store.journal.flush()
