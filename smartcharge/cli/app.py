@@ -15,6 +15,7 @@ from smartcharge.cli.compatibility import app as compatibility
 from smartcharge.cli.console import fail
 from smartcharge.cli.demo import demo
 from smartcharge.cli.faults import faults, order
+from smartcharge.cli.filing import app as filing
 from smartcharge.cli.firmware import app as firmware
 from smartcharge.cli.limits import limits
 from smartcharge.cli.network import network
@@ -76,6 +77,7 @@ work.add_typer(ahead)
 app.add_typer(work, name="work")
 app.add_typer(compatibility, name="compatibility")
 app.add_typer(firmware, name="firmware")
+app.add_typer(filing, name="filing")
 app.command()(demo)
 app.command()(faults)
 app.command()(order)

@@ -103,3 +103,39 @@ class TestAvailability:
         said = typed("availability", place / "row.db", place / "row.toml", *words)
         assert said.code == 2
         assert reason in " ".join(said.err.replace("│", " ").split())
+
+
+class TestFilings:
+    def test_the_half_year_of_california(self, typed: Typed, place: Path) -> None:
+        out = place / "half.csv"
+        said = typed(
+            "filing", "california", place / "row.db", place / "row.toml", out, "--half", "2026-H1",
+            "--exclusions", place / "excused.csv",
+        )  # fmt: skip
+        assert (said.code, said.out) == (0, "2 ports, 0 below 97 %, 0 not known\n"), said.err
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+        assert [(row["port"], row["uptime_pct"], row["meets_97_pct"]) for row in rows] == [
+            ("a", "100.0", "True"), ("b", "100.0", "True"),
+        ]  # fmt: skip
+
+    def test_the_quarter_of_nevi(self, typed: Typed, place: Path) -> None:
+        ports, sessions = place / "ports.csv", place / "sessions.csv"
+        said = typed(
+            "filing",
+            "nevi",
+            place / "row.db",
+            place / "row.toml",
+            ports,
+            "--quarter",
+            "2026-Q4",
+            "--sessions",
+            sessions,
+        )
+        assert (said.code, said.out) == (0, "2 ports, 7 sessions\n"), said.err
+        first = next(csv.DictReader(sessions.read_text().splitlines()))
+        assert (first["started"], first["ended"]) == ("2026-11-02 08:00:00", "2026-11-02 08:10:00")
+
+    def test_a_half_year_that_is_none(self, typed: Typed, place: Path) -> None:
+        said = typed("filing", "california", place / "row.db", place / "row.toml", place / "x.csv", "--half", "2026")
+        assert said.code == 2
+        assert "'2026' is not a part of a year" in " ".join(said.err.replace("│", " ").split())
