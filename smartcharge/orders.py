@@ -219,6 +219,21 @@ class TellCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetPoint:
+    """What a car that can give shall draw, or give (2.1 Q01, CentralSetpoint); inside the limit that the site gives it.
+
+    It rides in the profile of the running transaction, so that both are renewed together.
+    """
+
+    evse: EvseId
+    power_w: float
+    """At the outlet [W]; negative is what the car gives."""
+    until_s: float
+    discharge_limit_w: float | None = None
+    """The most that it may give [W], positive; None is as much as the set-point asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """Any message of the station's own version, word for word; its schema is checked before it leaves."""
 
@@ -246,5 +261,6 @@ Order: TypeAlias = (
     | ShowMessage
     | ClearMessage
     | TellCost
+    | SetPoint
     | Message
 )

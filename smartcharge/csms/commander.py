@@ -22,10 +22,11 @@ from smartcharge.csms.polling import Polling
 from smartcharge.csms.proof import Proof
 from smartcharge.csms.requests import ReadSettings, Request, SetProfile
 from smartcharge.csms.rpc import clip
+from smartcharge.csms.schemas import Version
 from smartcharge.csms.waking import Waking
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import Accepted, Commanded, Event, ProfileKind, Rejected, Unanswered
-from smartcharge.orders import GetLocalListVersion
+from smartcharge.orders import GetLocalListVersion, SetPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,6 +74,8 @@ class Commander:
         """Default profiles [A] that the station confirmed since it came or rebooted."""
         self._told: dict[EvseId, tuple[float, float]] = {}
         """The limit [A] that each EVSE accepted last, and when."""
+        self._last: dict[EvseId, SetProfile] = {}
+        """The setpoint that each EVSE accepted last."""
         self._delivery = Delivery(memory, dialect, caller.ask)
         self._proof = Proof(memory.station, self._delivery, caller.ask, emit)
         self._watchers: tuple[Watcher, ...] = (
@@ -111,6 +114,26 @@ class Commander:
         for watcher in self._watchers:
             await watcher.judge(event)
         self._work.set()
+
+    async def aim(self, order: SetPoint) -> None:
+        """Give a car a set-point inside the limit that it has.
+
+        Raises:
+            Refused: The version or the station has none, or no limit runs; then the limit stands as it was.
+            Unreachable: The station does not answer.
+        """
+        last = self._last.get(order.evse)
+        if self._dialect.version is not Version.V21:
+            raise Refused(f"{self._dialect.version.value} has no SetPoint")
+        if last is None or (last.expires_s or 0.0) <= now_s() or self._memory.is_over(last.transaction_id or ""):
+            raise Refused(f"{order.evse} has no transaction with a limit")
+        self._memory.set_points[order.evse] = order
+        try:
+            await self._delivery.set_again(last)
+        except Refused:
+            self._memory.set_points.pop(order.evse, None)
+            await self._delivery.set_again(last)
+            raise
 
     def close(self) -> None:
         """End: the station will not be told anything any more."""
@@ -211,6 +234,7 @@ class Commander:
         self._told[command.evse] = (command.limit_a, now_s())
         if command.kind is ProfileKind.TRANSACTION:
             self._memory.limits_a[command.evse] = command.limit_a
+            self._last[command.evse] = _profile(evse, command)
         for watcher in self._watchers:
             watcher.accepted(_profile(evse, command))
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import floor
 from typing import TYPE_CHECKING, TypeAlias
 
+from smartcharge.clock import now_s
 from smartcharge.csms.requests import ClearProfiles, RemoteStop, Request, SetProfile, UpdateProfile, WriteSetting
 from smartcharge.csms.rpc import clip
 from smartcharge.csms.strategy import ends_by_itself, ladder, may_stop
@@ -83,6 +84,11 @@ class Delivery:
                 raise
         await self._make_room(wanted)
         return await self._first_of(snapped, self._rungs(wanted))
+
+    async def set_again(self, wanted: SetProfile) -> None:
+        """Send a limit in the form that the station takes, and try nothing else; raises Refused or Unreachable."""
+        proven = self._memory.forms.of(wanted.kind)
+        await self._first_of(wanted, proven.order(self._rungs(wanted))[:1])
 
     def _stops(self, wanted: SetProfile) -> RemoteStop | None:
         is_possible = wanted.kind is ProfileKind.TRANSACTION and wanted.transaction_id is not None
@@ -161,6 +167,9 @@ class Delivery:
 
     async def _write(self, profile: SetProfile) -> None:
         """Install a profile; a Dynamic one that is there already is only told another limit (2.1 K28)."""
+        aim = self._memory.set_points.get(profile.evse.id)
+        if aim is not None and profile.expires_s is not None and aim.until_s > now_s():
+            profile = replace(profile, set_point=aim)
         if profile.form.kind is not ScheduleKind.DYNAMIC:
             await self._ask(profile)
             return

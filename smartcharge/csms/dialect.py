@@ -30,7 +30,7 @@ from smartcharge.events import (
     StationLearnt,
 )
 from smartcharge.model import Evse, EvseId, Station, Timing
-from smartcharge.orders import DeliverCertificate, GetLocalListVersion, Message, SendLocalList
+from smartcharge.orders import DeliverCertificate, GetLocalListVersion, Message, SendLocalList, SetPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,6 +122,8 @@ class Memory:
     serial: str | None = None
     limits_a: dict[EvseId, float] = field(default_factory=dict)
     """The limit [A] of a transaction that each EVSE accepted last."""
+    set_points: dict[EvseId, SetPoint] = field(default_factory=dict)
+    """What cars that can give shall draw (2.1)."""
     list_chunk: int | None = None
     """So many entries of a local list it takes in one message; None while it did not say."""
     phases: dict[EvseId, int] = field(default_factory=dict)
@@ -219,6 +221,7 @@ class Memory:
         if is_over:
             self.phases.pop(evse, None)  # the next car may be another
             self.limits_a.pop(evse, None)
+            self.set_points.pop(evse, None)
         known = self.transactions.get(transaction_id)
         seq_no = None if known is None else known.seq_no
         self.transactions[transaction_id] = Transaction(evse=evse, is_over=is_over, seq_no=seq_no)

@@ -55,7 +55,7 @@ from smartcharge.orders import (
     UpdateFirmware,
 )
 
-_CLAUSE = re.compile(r"Test([A-P]\d\d)")
+_CLAUSE = re.compile(r"Test([A-Q]\d\d)")
 _BEGIN, _END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
 
 HANDLED, TOLD, CONTROL, ORDER, MESSAGE = "handled", "answered", "control", "order", "message"

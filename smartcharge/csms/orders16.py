@@ -28,6 +28,7 @@ from smartcharge.orders import (
     Reset,
     RootUse,
     SendLocalList,
+    SetPoint,
     ShowMessage,
     TellCost,
     Transfer,
@@ -79,7 +80,7 @@ def call(order: Order, number_of: NumberOf) -> Call:  # noqa: C901, PLR0911, PLR
             return Call(action="GetInstalledCertificateIds", payload={"certificateType": _use(order.use)})
         case DeleteCertificate():
             return Call(action="DeleteCertificate", payload={"certificateHashData": dict(order.hash_data)})
-        case ShowMessage() | ClearMessage() | TellCost():
+        case ShowMessage() | ClearMessage() | TellCost() | SetPoint():
             raise Refused(f"1.6 has no {type(order).__name__}")
         case DeliverCertificate():
             return Call(action="CertificateSigned", payload={"certificateChain": order.chain})

@@ -7,6 +7,7 @@ from typing import assert_never
 from smartcharge.csms.dialect import Call
 from smartcharge.csms.orders16 import NumberOf, log_request, signed_firmware, transfer
 from smartcharge.csms.schemas import Payload, format_time
+from smartcharge.errors import Refused
 from smartcharge.orders import (
     CancelReservation,
     ChangeAvailability,
@@ -25,6 +26,7 @@ from smartcharge.orders import (
     Reserve,
     Reset,
     SendLocalList,
+    SetPoint,
     ShowMessage,
     TellCost,
     Transfer,
@@ -76,6 +78,8 @@ def call(order: Order, number_of: NumberOf) -> Call:  # noqa: C901, PLR0911, PLR
             payload = {"certificateChain": order.chain, "certificateType": "ChargingStationCertificate"}
             of_request = {} if order.request_id is None else {"requestId": order.request_id}
             return Call(action="CertificateSigned", payload={**payload, **of_request})
+        case SetPoint():
+            raise Refused("2.0.1 has no SetPoint")
         case ShowMessage():
             return Call(action="SetDisplayMessage", payload={"message": _message(order)})
         case ClearMessage():

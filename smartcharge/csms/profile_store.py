@@ -132,6 +132,17 @@ class ProfileStore:
             return False
         return True
 
+    def offline_ends_s(self) -> frozenset[float]:
+        """Return after how long offline profiles become invalid [s]."""
+        ends_s = (entry.profile.max_offline_s for entry in self._installed.values())
+        return frozenset(end_s for end_s in ends_s if end_s is not None)
+
+    def been_offline(self, for_s: float) -> None:
+        """Drop the profiles that do not outlive so long offline [s] (2.1 invalidAfterOfflineDuration)."""
+        self._installed = {
+            i: entry for i, entry in self._installed.items() if either(entry.profile.max_offline_s, inf) > for_s
+        }
+
     def clear(self, which: Filter) -> bool:
         """Remove the profiles that match, except external constraints; return whether there were any."""
         doomed = [i for i, entry in self._installed.items() if _matches(entry, which)]

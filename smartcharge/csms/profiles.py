@@ -67,6 +67,8 @@ class Profile:
     transaction_id: str | None = None
     valid_from_s: float = -inf
     valid_to_s: float = inf
+    max_offline_s: float | None = None
+    """How long it stays valid while the station is offline (2.1 maxOfflineDuration); None is for ever."""
 
     @classmethod
     def read(cls, profile: Payload, schedule: Payload, *, id_: int) -> Self:
@@ -88,6 +90,7 @@ class Profile:
             transaction_id=None if transaction_id is None else str(transaction_id),
             valid_from_s=either(_time_s(profile, "validFrom"), -inf),
             valid_to_s=either(_time_s(profile, "validTo"), inf),
+            max_offline_s=profile.get("maxOfflineDuration"),
         )
 
     def updated(self, update: Payload) -> Self:

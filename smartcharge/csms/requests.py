@@ -9,7 +9,7 @@ from typing import TypeAlias
 from smartcharge.csms.schemas import Payload, format_time
 from smartcharge.events import ProfileKind
 from smartcharge.model import Evse, Form, ScheduleKind, Way, Wiring
-from smartcharge.orders import Order
+from smartcharge.orders import Order, SetPoint
 
 DAY_S = 86_400.0
 _PLAIN = Form()
@@ -26,6 +26,8 @@ class SetProfile:
     """None never ends."""
     transaction_id: str | None = None
     form: Form = _PLAIN
+    set_point: SetPoint | None = None
+    """What a car that can give shall draw inside the limit (2.1)."""
     watts_phases: int | None = None
     """Phases to multiply by where the station takes watts; None is all that the EVSE has."""
 
@@ -153,7 +155,8 @@ def schedule(request: SetProfile, *, now_s: float, margin_s: float) -> Payload:
 
 def update(request: SetProfile) -> Payload:
     """Return the scheduleUpdate of 2.1 that makes a Dynamic profile say the limit of a request."""
-    return {"limit": _period(request, 0, request.limit_a)["limit"]}
+    period = _period(request, 0, request.limit_a)
+    return {name: period[name] for name in ("limit", "setpoint", "dischargeLimit") if name in period}
 
 
 def _period(request: SetProfile, start_s: int, limit_a: float) -> Payload:
@@ -162,7 +165,26 @@ def _period(request: SetProfile, start_s: int, limit_a: float) -> Payload:
     period: Payload = {"startPeriod": start_s, "limit": rate(evse, limit_a, request.form.unit, phases).limit}
     if evse.wiring is not Wiring.DC:
         period["numberPhases"] = phases if request.form.unit == "W" else evse.phase_count
+    if request.set_point is not None:
+        period |= _aim(request, request.set_point, phases)
     return period
+
+
+def _aim(request: SetProfile, aim: SetPoint, phases: int) -> Payload:
+    """Return the set-point of a period (2.1 Q01): what is given is negative, and never draws more than the limit."""
+    lowest_w = -aim.discharge_limit_w if aim.discharge_limit_w is not None else min(aim.power_w, 0.0)
+    wanted = _of_power(request, max(aim.power_w, lowest_w), phases)
+    most = rate(request.evse, request.limit_a, request.form.unit, phases).limit
+    return {
+        "operationMode": "CentralSetpoint",
+        "setpoint": min(wanted, most),
+        "dischargeLimit": _of_power(request, lowest_w, phases),
+    }
+
+
+def _of_power(request: SetProfile, power_w: float, phases: int) -> float:
+    """Return watts at the outlet in the unit that the station takes."""
+    return round(power_w if _unit(request) == "W" else power_w / (phases * request.evse.voltage_v), 1)
 
 
 def _unit(request: SetProfile) -> str:

@@ -33,7 +33,7 @@ from smartcharge.csms.rpc import (
 )
 from smartcharge.errors import StoreError
 from smartcharge.events import StationBooted, StationOffline, StationOnline
-from smartcharge.orders import Message
+from smartcharge.orders import Message, SetPoint
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -110,6 +110,9 @@ class Link:
             Unreachable: No answer in time, none that can be read, or the connection ended.
             Refused: The station answered no, or its version has no such message.
         """
+        if isinstance(request, SetPoint):
+            await self._commander.aim(request)
+            return {"status": "Accepted"}
         self._caller.require_sound(request)
         return await self._caller.ask(request)
 

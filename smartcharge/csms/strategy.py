@@ -151,8 +151,10 @@ def _units(station: Station, evse: Evse, told: StationLearnt | None) -> tuple[st
 
 def _fits(station: Station, form: Form, kind: ProfileKind) -> bool:
     stated = station.charging
-    is_way_free = stated.way is None or kind is ProfileKind.DEFAULT
-    return (is_way_free or form.way is stated.way) and (stated.kind is None or form.kind is stated.kind)
+    if kind is ProfileKind.DEFAULT:  # no default is Dynamic: it must outlive the connection
+        is_kind_free = stated.kind in (None, ScheduleKind.DYNAMIC)
+        return is_kind_free or form.kind is stated.kind
+    return stated.way in (None, form.way) and stated.kind in (None, form.kind)
 
 
 def ends_by_itself(form: Form) -> bool:

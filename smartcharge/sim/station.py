@@ -68,7 +68,12 @@ class SimulatedStation:
         self._dialect: Dialect = Station16(self) if version is Version.V16 else Station201(self)
         endpoint = Endpoint(url=url, station=station.id, version=version, password=self.options.password)
         self.link = Link(
-            endpoint, self.options.patience, self._dialect.handles, on_open=self._opened, on_call=self._dialect.answer
+            endpoint,
+            self.options.patience,
+            self._dialect.handles,
+            on_open=self._opened,
+            on_close=self._closed,
+            on_call=self._dialect.answer,
         )
         self._timers = Timers()
         self.supply = Supply(world, self.bays, profiles, self._timers, self.options)
@@ -416,6 +421,17 @@ class SimulatedStation:
             self._report()
         else:
             self.send_boot()
+
+    def _closed(self) -> None:
+        """Go on alone: some profiles do not outlive that for long."""
+        if self.supply.is_powered:
+            for end_s in self.supply.profiles.offline_ends_s():
+                self._timers.arm("offline", end_s, partial(self._alone_for, end_s), round(end_s))
+
+    def _alone_for(self, offline_s: float) -> None:
+        if not self.link.is_online:
+            self.supply.profiles.been_offline(offline_s)
+            self.supply.apply()
 
     def _boot_answered(self, answer: Payload) -> None:
         interval_s = float(answer["interval"])

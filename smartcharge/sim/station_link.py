@@ -76,15 +76,18 @@ class Link:
         patience: how long to wait for what.
         handles: the actions of the server that are answered.
         on_open: called whenever the station can speak: connected, or no longer silent.
+        on_close: called when a connection ended.
         on_call: answers a call of the server.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a connection is made of
         self,
         endpoint: Endpoint,
         patience: Patience,
         handles: frozenset[str],
+        *,
         on_open: Callable[[], None],
+        on_close: Callable[[], None],
         on_call: Callable[[CallReceived], Payload],
     ) -> None:
         self.is_registered = False
@@ -95,6 +98,7 @@ class Link:
         self._patience = patience
         self._handles = handles
         self._on_open = on_open
+        self._on_close = on_close
         self._on_call = on_call
         self._is_silent = False
         self._is_held = True
@@ -202,6 +206,7 @@ class Link:
                     self._hear(self._session, frame)
         finally:
             self._forget_connection()
+            self._on_close()
             writer.cancel()
             await asyncio.wait([writer])
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from smartcharge.clock import now_s
 from smartcharge.csms.profile_store import Filter, ProfileStore
 from smartcharge.csms.profiles import Profile
+from smartcharge.csms.schemas import Payload
 from smartcharge.model import Evse, Phases, Wiring
 from smartcharge.sim.ailments import SOUND, Ailment
 from smartcharge.sim.station_parts import Bay, Sample, StationOptions, Status
@@ -44,6 +45,13 @@ class Supply:
         if objection is None:
             self._obey()
         return objection
+
+    def update(self, id_: int, update: Payload) -> bool:
+        """Change the limit of a Dynamic profile; return whether there is such a one."""
+        is_there = self.profiles.update(id_, update)
+        if is_there:
+            self._obey()
+        return is_there
 
     def clear(self, which: Filter) -> bool:
         """Remove charging profiles; return whether there were any."""

@@ -69,6 +69,7 @@ class Station201:
             "SetChargingProfile": self._set_charging_profile,
             "SetVariables": self._set_variables,
             "TriggerMessage": self._trigger_message,
+            "UpdateDynamicSchedule": self._update_dynamic_schedule,
             "UpdateFirmware": self._update,
         }
         self.handles = frozenset(self._handlers)
@@ -229,6 +230,10 @@ class Station201:
             return _rejected("InvalidSchedule")
         objection = self._station.supply.install(payload["evseId"], _profile(profile))
         return _ACCEPTED if objection is None else _rejected(objection)
+
+    def _update_dynamic_schedule(self, payload: Payload) -> Payload:
+        is_there = self._station.supply.update(payload["chargingProfileId"], payload["scheduleUpdate"])
+        return _ACCEPTED if is_there else _rejected("UnknownProfile")
 
     def _clear_charging_profile(self, payload: Payload) -> Payload:
         criteria = payload.get("chargingProfileCriteria", {})

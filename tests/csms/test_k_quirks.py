@@ -292,6 +292,7 @@ class TestK28DynamicProfiles:
                 await told(world, 16.0)
                 await told(world, 8.0)
                 assert quirky.followed[1, "TxProfile"]["chargingProfileKind"] == "Dynamic"
+                assert quirky.followed[1, "TxDefaultProfile"]["chargingProfileKind"] == "Absolute"
                 assert updated == [8.0]
 
         in_world(test, socket(kind=ScheduleKind.DYNAMIC))

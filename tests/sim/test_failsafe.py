@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,20 @@ from smartcharge.control.topology import Topology
 from smartcharge.csms.profile_store import Abilities
 from smartcharge.csms.profiles import Kind, Purpose, Unit
 from smartcharge.csms.schemas import Version
-from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
+from smartcharge.model import (
+    Charging,
+    Circuit,
+    CircuitId,
+    Evse,
+    EvseId,
+    Phases,
+    Rotation,
+    ScheduleKind,
+    Site,
+    Station,
+    StationId,
+    Wiring,
+)
 from smartcharge.sim import loop
 from smartcharge.sim.cars import Car
 from smartcharge.sim.plant import ListJournal, Plant
@@ -90,6 +104,21 @@ async def offered_before_and_after(
             task.cancel()
             await asyncio.wait([task])
         driver.close()
+
+
+class TestDynamicProfiles:
+    """2.1: a Dynamic profile has no end but that of the connection."""
+
+    def test_a_station_that_was_updated_falls_to_its_default_once_it_has_been_offline(self) -> None:
+        plain = a_site(1)
+        one = replace(plain.stations[0], charging=Charging(kind=ScheduleKind.DYNAMIC))
+        site = replace(plain, stations=(one,))
+        life_s = site.timing.profile_s + site.timing.margin_s
+        before, after = loop.run(
+            offered_before_and_after(site, [Abilities()], [Version.V21], after_s=life_s), epoch_s=EPOCH_S
+        )
+        assert before[0] > DEFAULT_A
+        assert after == pytest.approx([DEFAULT_A], abs=0.1)
 
 
 @pytest.mark.parametrize("version", list(Version), ids=lambda version: version.value)
