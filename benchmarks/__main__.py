@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks import closed_loop, limit_cut, openadr_events, predict, scale, simulate, solve
+from benchmarks import closed_loop, health, limit_cut, openadr_events, predict, scale, simulate, solve
 from benchmarks.figures import Row, machine
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
@@ -20,6 +20,7 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "openadr_events": openadr_events.measure,
     "solve": solve.measure,
     "predict": predict.measure,
+    "health": health.measure,
     "simulate": simulate.measure,
     "closed_loop": closed_loop.measure,
 }

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import closed_loop, garages, limit_cut, openadr_events, predict, scale, simulate, solve
+from benchmarks import closed_loop, garages, health, limit_cut, openadr_events, predict, scale, simulate, solve
 from benchmarks.figures import Row
 from benchmarks.peers import CONES, PEERS
 from benchmarks.recording import MARCH
@@ -32,6 +32,32 @@ class TestLimitCut:
         for row in rows:
             assert (row["benchmark"], row["stations"], row["cuts"]) == ("limit_cut", 3, 2)
             assert 0.0 < row["median_s"] <= row["p95_s"] <= row["p99_s"] <= row["max_s"]
+
+
+class TestHealth:
+    """Degradations with known truth: what gets worse is found, what is sound is left alone."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls) -> list[Row]:
+        return health.measure(health.Size(evses=8, days=150))
+
+    def test_all_that_got_worse_is_found_before_it_is_at_its_worst_for_long(self, rows: list[Row]) -> None:
+        assert len(rows) == 4
+        for row in rows:
+            assert (row["degraded"], row["detected"], row["missed"]) == (4, 4, 0), row["degradation"]
+            assert 0.0 < row["delay_days_median"] <= row["delay_days_max"] <= row["days_to_the_worst"] + 14.0
+
+    def test_sound_hardware_is_hardly_ever_blamed(self, rows: list[Row]) -> None:
+        years = sum(row["sound_evse_years"] for row in rows)
+        assert years > 10.0
+        assert sum(row["false_alarms_per_evse_year"] * row["sound_evse_years"] for row in rows) / years < 0.5
+        assert sum(row["false_warnings_per_evse_year"] * row["sound_evse_years"] for row in rows) / years < 0.5
+
+    def test_nothing_is_found_where_nothing_gets_worse(self) -> None:
+        never = [replace(one, days=1e9) for one in health.DEGRADATIONS[2:3]]
+        (row,) = health.measure(health.Size(evses=4, days=90), never)
+        assert (row["detected"], row["missed"]) == (0, 2)
 
 
 def test_a_program_of_openadr_events_is_understood() -> None:

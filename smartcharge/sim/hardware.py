@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from smartcharge.clock import now_s
-from smartcharge.control.health.detect import SHORT_CARS
+from smartcharge.control.health.detect import FAILED_SESSIONS, SHORT_CARS
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultOrder, FaultRaised
 from smartcharge.faults import Cause, DeratingStage, OrderKind
@@ -31,7 +31,7 @@ TRIPS_C: Final = 71.0
 WARMS_S: Final = 600.0
 """Time constant of an enclosure [s]."""
 NOBODY_THERE: Final = "no car was there: nothing is measured and nothing is tried"
-TOO_FEW: Final = "less than three different cars came, which proves nothing"
+TOO_FEW: Final = "too few different cars came to prove anything"
 NOTHING_FLOWED: Final = "nothing flowed that would have shown it"
 WHY_MISSED: Final[Mapping[FaultKind, str]] = MappingProxyType({
     FaultKind.DRAWS_UNDER: "the cars were never offered more than it delivers, or nobody knew what they can take",
@@ -155,6 +155,7 @@ def why_missed(fault: Fault, evses: Sequence[EvseId], planted_s: float, stage: f
     there = {v.session_id for v in stage.visits if v.evse in evses and v.arrive_s < until_s and v.depart_s > planted_s}
     if not there:
         return NOBODY_THERE
-    if fault.kind in (FaultKind.DRAWS_UNDER, FaultKind.SESSIONS_FAIL) and len(there) < SHORT_CARS:
+    needed = {FaultKind.DRAWS_UNDER: SHORT_CARS, FaultKind.SESSIONS_FAIL: FAILED_SESSIONS}.get(fault.kind, 0)
+    if len(there) < needed:
         return TOO_FEW
     return WHY_MISSED.get(fault.kind, NOTHING_FLOWED)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartcharge.control.health.rules import TABLE, Rule
+from smartcharge.control.health.score import warmth_c_per_a
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.state import apply
 from smartcharge.events import (
@@ -356,6 +357,22 @@ class TestOrders:
             sick.state = apply(sick.state, event)
         sick.wait(100.0)
         assert sick.stage(Cause.CONTACTOR_WELDED) is DeratingStage.LATCHED
+
+    def test_what_told_of_it_is_forgotten_once_it_is_repaired(self) -> None:
+        sick = Sick()
+        for _ in range(40):
+            sick.reading(30.0, outlet_c=85.0)
+            sick.reading(6.0, outlet_c=40.0)
+        sick.reading(30.0, outlet_c=50.0)
+        assert warmth_c_per_a(sick.state.evses[A].health.history.heat) is not None
+        sick.order(OrderKind.RELEASE, Cause.CONNECTOR_HOT)
+        assert warmth_c_per_a(sick.state.evses[A].health.history.heat) is None
+        for token in "xyz":
+            sick.session(60.0, token=token, reason="Other")
+        assert sick.state.evses[A].health.history.failures > 2.0
+        sick.order(OrderKind.RELEASE, Cause.SESSIONS_FAIL)
+        assert sick.state.evses[A].health.history.failures == 0.0
+        assert sick.cap_a() == 32.0
 
     def test_what_is_still_wrong_is_found_again_at_once(self) -> None:
         sick = Sick()

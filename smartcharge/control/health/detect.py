@@ -30,7 +30,7 @@ STALE_INTERVALS: Final = 3.0
 GOOD_SAMPLES: Final = 3
 """Good readings in a row that clear a meter; as many bad ones condemn it."""
 SHORT_SIGMA: Final = 5.0
-SHORT_CARS: Final = 3
+SHORT_CARS: Final = 4
 """A fault when the CUSUM is over SHORT_SIGMA and so many different cars fell short."""
 FAILED_SESSIONS: Final = 3
 """Failed sessions in a row, of so many different cars, that are the EVSE's fault."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from smartcharge.control.evse import EvseState
-from smartcharge.control.health.memory import Derating
+from smartcharge.control.health.memory import Derating, History, Slope
 from smartcharge.control.health.rules import RULES, WINDOW_S
 from smartcharge.events import Derated, FaultCleared, FaultOrder, FaultRaised, Restored, ServiceNeeded
 from smartcharge.faults import Cause, DeratingStage, OrderKind
@@ -91,7 +91,7 @@ def _released(evse: EvseState, event: FaultOrder, *, is_there: bool) -> EvseStat
     is_latched = known is not None and known.said.stage is DeratingStage.LATCHED
     if is_there or (is_latched and event.work_order is None):
         return replace(evse, health=health)
-    history = replace(health.history, raised_s=_without(health.history.raised_s, cause))
+    history = _anew(health.history, cause)
     health = replace(health, history=history)
     if known is not None and RULES[cause].is_safety:
         deratings = {**health.deratings, cause: replace(known, released=event)}
@@ -99,6 +99,18 @@ def _released(evse: EvseState, event: FaultOrder, *, is_there: bool) -> EvseStat
         deratings = _without(health.deratings, cause)
         health = replace(health, reported=_without(health.reported, cause))
     return replace(evse, health=replace(health, deratings=deratings))
+
+
+def _anew(history: History, cause: Cause) -> History:
+    """Return the history of an EVSE that was repaired: what told of the fault says nothing of it any more."""
+    history = replace(history, raised_s=_without(history.raised_s, cause))
+    match cause:
+        case Cause.CONNECTOR_HOT | Cause.CABLE_OVERHEATED:
+            return replace(history, heat=Slope())
+        case Cause.SESSIONS_FAIL:
+            return replace(history, sessions=0.0, failures=0.0, failed=())
+        case _:
+            return history
 
 
 def _with(evse: EvseState, cause: Cause, derating: Derating) -> EvseState:

@@ -193,7 +193,7 @@ TABLE: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         cause=Cause.DRAWS_UNDER, fault="draws under its limit",
-        signals="3 or more different cars that took more elsewhere fall short (CUSUM, h = 5 sigma)",
+        signals="4 or more different cars that took more elsewhere fall short (CUSUM, h = 5 sigma)",
         action="none: what the car limits is no fault", clear="one car that gets all it is known to take",
         priority=P3, task="find out why it delivers less",
     ),

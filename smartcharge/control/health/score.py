@@ -2,7 +2,7 @@
 
 Few sessions lie, so the failure rate is an empirical-Bayes estimate: a Beta prior is fitted to all EVSEs of the site
 by moments, and each EVSE moves away from it only as far as its own sessions carry it (Casella 1985).  The warmth of a
-connector for each ampere tells of its contacts before anything fails.
+connector for each ampere tells of its contacts before anything fails; it is shrunk towards the usual in the same way.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ WEAKEST: Final = (0.5, 9.5)
 HALF_C_PER_A: Final = 2.0
 """Warmth at which half of the score is lost [C/A]; a sound connector has 0.5 to 0.8."""
 SOUND_C_PER_A: Final = 0.8
+USUAL_C_PER_A: Final = 0.65
+"""What few readings are taken to come from [C/A]."""
+DOUBT_A2: Final = 700.0
+"""How much spread of currents the prior of the warmth is worth [A^2]: weather of 4 C over connectors that differ by
+0.15 C/A, both squared."""
 LEAST_READINGS: Final = 10.0
 """Readings that a line of warmth over current needs."""
 _SPREAD_A2: Final = 4.0
@@ -65,7 +70,11 @@ def scores(state: State) -> dict[EvseId, float]:
 
 def _cool(heat: Slope) -> float:
     """Return the share of the score that warm contacts leave."""
-    warmth = warmth_c_per_a(heat)
-    if warmth is None or warmth <= SOUND_C_PER_A:
+    measured = warmth_c_per_a(heat)
+    if measured is None:
+        return 1.0
+    spread_a2 = heat.xx - heat.x**2 / heat.count
+    warmth = USUAL_C_PER_A + (measured - USUAL_C_PER_A) * spread_a2 / (spread_a2 + DOUBT_A2)
+    if warmth <= SOUND_C_PER_A:
         return 1.0
     return 1.0 / (1.0 + (warmth - SOUND_C_PER_A) / (HALF_C_PER_A - SOUND_C_PER_A))

@@ -26,8 +26,8 @@ SIGMA: Final = 0.10
 """Spread of what a car takes of what it took at its best, as a share."""
 SLACK: Final = 0.5
 """What the CUSUM forgives each session, in standard deviations."""
-MOST: Final = 2.5
-"""The most that one session adds, in standard deviations: two cars alone never make a fault."""
+MOST: Final = 2.0
+"""The most that one session adds, in standard deviations: three cars that came almost full never make a fault."""
 _FORGETS: Final = 0.98
 """What a session leaves of the weight of those before it."""
 
