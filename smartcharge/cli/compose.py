@@ -25,6 +25,7 @@ from smartcharge.maintenance.meaning import Meaning
 from smartcharge.maintenance.observation import Observation
 from smartcharge.maintenance.plans import read_plans
 from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.rollout import Follower
 from smartcharge.maintenance.trials import Agreed, Trials
 from smartcharge.maintenance.updater import Updater
 from smartcharge.maintenance.webhook import Webhook
@@ -32,7 +33,7 @@ from smartcharge.model import Control, Site
 from smartcharge.mqtt.member import GroupRoom
 from smartcharge.mqtt.room import MqttRoom
 from smartcharge.ports import Charger, Observer, Source
-from smartcharge.store import Store, open_store
+from smartcharge.store import Network, Store, open_store
 
 Say = Callable[[str], None]
 
@@ -163,7 +164,10 @@ def _maintenance(settings: Settings, store: Store, csms: Csms | None, listeners:
     if csms is not None:
         sources.append(Updater(place, store.chronicle, store.logbook, csms))
     if asked.network is not None:
-        sources.append(store.mirror(place.id, place.written(), asked.network))
+        url = asked.network
+        sources.append(store.mirror(place.id, place.written(), url))
+        if csms is not None:
+            sources.append(Follower(place, store.chronicle, store.logbook, lambda: Network(url)))
     return sources
 
 

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from smartcharge.cli.console import REFUSED, answers, stored
 from smartcharge.clock import now_s
+from smartcharge.codec import Encoded
 from smartcharge.config import load
 from smartcharge.errors import MaintenanceError
 from smartcharge.maintenance import updater
-from smartcharge.maintenance.campaign_file import begin, read_campaign, read_vulnerable
+from smartcharge.maintenance.campaign_file import begin, read_campaign, read_vulnerable, wanted
 from smartcharge.maintenance.firmware import (
     Campaign,
     CampaignStopped,
@@ -31,9 +32,20 @@ from smartcharge.maintenance.firmware import (
 )
 from smartcharge.maintenance.makes import Make
 from smartcharge.maintenance.ports import Place
+from smartcharge.maintenance.rollout import (
+    ROLLOUTS,
+    Rollout,
+    RolloutStarted,
+    RolloutStopped,
+    Turn,
+    rollouts,
+    trouble,
+    turn,
+)
 from smartcharge.model import StationId
+from smartcharge.ports import Written
 from smartcharge.sim.tables import local
-from smartcharge.store import open_store
+from smartcharge.store import Network, open_store
 
 app = typer.Typer(
     help="Which firmware runs where; campaigns that `smartcharge run` carries out, ring by ring.",
@@ -171,3 +183,89 @@ def _title(campaign: Campaign) -> str:
     elif campaign.finished is not None:
         state = "finished"
     return escape(f"{campaign.id} to {campaign.started.image.version}: {state}")
+
+
+@app.command()
+def rollout(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Database that the sites deliver to.")],
+    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")],
+    *,
+    ring: Annotated[list[str], typer.Option(metavar="SITE,SITE", help="Sites that begin together; several times.")],
+    by: Author,
+    most_stopped: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of sites that may have stopped.")] = 0.0,
+) -> None:
+    """Begin a campaign over several sites, ring after ring: each site runs it by itself when it is its turn.
+
+    Example: `smartcharge firmware rollout postgresql://ops@db/charging up.toml --ring north --ring south,west --by kim`
+    """
+    keys = read_campaign(campaign)
+    rings = tuple(tuple(words.split(",")) for words in ring)
+
+    async def write() -> None:
+        async with Network(url) as sites:
+            known = set(await sites.sites())
+            if strangers := [site for one in rings for site in one if site not in known]:
+                raise typer.BadParameter(f"no site {', '.join(strangers)} has delivered to it")
+            entry = RolloutStarted(
+                at_s=now_s(), rollout=keys.id, author=by, wanted=wanted(keys, campaign.parent), rings=rings,
+                most_stopped=most_stopped,
+            )  # fmt: skip
+
+            def decide(before: Sequence[Written]) -> tuple[float, Encoded]:
+                if keys.id in rollouts(before):
+                    raise MaintenanceError(f"there is a rollout {keys.id} already")
+                return entry.at_s, ROLLOUTS.encode(entry)
+
+            await sites.notice(decide)
+
+    asyncio.run(write())
+    typer.echo(f"rollout {keys.id} begins with {', '.join(rings[0])}")
+
+
+@app.command("halt")
+def halt_rollout(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Database that the sites deliver to.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="Name of the campaign.")],
+    *,
+    by: Author,
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Stop a rollout at all sites, those that have begun too."""
+
+    async def write() -> None:
+        async with Network(url) as sites:
+            entry = RolloutStopped(at_s=now_s(), rollout=name, author=by, reason=reason)
+
+            def decide(before: Sequence[Written]) -> tuple[float, Encoded]:
+                known = rollouts(before).get(name)
+                if known is None or known.stopped is not None:
+                    raise MaintenanceError(f"no rollout {name} is going on")
+                return entry.at_s, ROLLOUTS.encode(entry)
+
+            await sites.notice(decide)
+
+    asyncio.run(write())
+    typer.echo(f"rollout {name} is stopped")
+
+
+@app.command("rollouts")
+def show_rollouts(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Database that the sites deliver to.")],
+) -> None:
+    """Show every rollout with how far each of its sites is."""
+
+    async def read() -> list[tuple[str, Rollout, dict[str, Turn]]]:
+        async with Network(url) as sites:
+            return [
+                (name, one, {s: turn(campaigns(entries(await sites.lines(s))).get(name)) for s in one.sites})
+                for name, one in rollouts(await sites.notices()).items()
+            ]
+
+    for name, one, turns in asyncio.run(read()):
+        why = trouble(one, turns)
+        title = f"{name} to {one.started.wanted.image.version}: {why or 'goes on'}"
+        table = Table("ring", "site", "progress", title=escape(title), title_justify="left")
+        for number, ring in enumerate(one.started.rings, 1):
+            for site in ring:
+                table.add_row(str(number), escape(site), turns[site].value)
+        answers().print(table)

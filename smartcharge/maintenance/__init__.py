@@ -11,5 +11,6 @@ be written), `plans` (inspections and cleaning), `foreman` (reads facts, keeps t
 
 Compatibility: `connectors`, `vehicles` (which cars can charge here), `makes` (how stations do).
 
-Firmware: `firmware` (campaigns and what to do next), `campaign_file`, `updater` (does it).
+Firmware: `firmware` (campaigns and what to do next), `campaign_file`, `updater` (does it), `rollout` (over several
+sites).
 """

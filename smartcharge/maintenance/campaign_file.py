@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smartcharge.errors import ConfigError, MaintenanceError
 from smartcharge.events import StationBooted
+from smartcharge.maintenance.desk import ITSELF
 from smartcharge.maintenance.firmware import CampaignStarted, Image, Rules, firmware
 from smartcharge.maintenance.makes import Make
 from smartcharge.maintenance.ports import Place
@@ -45,8 +47,8 @@ class CampaignKeys(_Keys):
     model: str
     image: ImageKeys
     rollback: ImageKeys | None = None
-    first: Annotated[list[str], Field(min_length=1)]
-    """The first ring, by name: stations that somebody watches."""
+    first: list[str] = []
+    """The first ring, by name: stations that somebody watches; without one the first share begins."""
     shares: Annotated[list[Share], Field(min_length=1)] = [0.05, 0.25, 0.5, 1.0]
     """How much of all stations of the make has been updated after each further ring."""
     soak_h: Annotated[float, Field(ge=0.0)] = _RULES.soak_s / 3600.0
@@ -74,6 +76,37 @@ def read_campaign(path: Path) -> CampaignKeys:
     return keys
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a campaign is to do, wherever it is begun: a campaign file with its certificates read."""
+
+    vendor: str
+    model: str
+    image: Image
+    rollback: Image | None
+    first: tuple[str, ...]
+    shares: tuple[float, ...]
+    rules: Rules
+
+
+def wanted(keys: CampaignKeys, folder: Path) -> Wanted:
+    """Return what a campaign file wants; certificates are relative to ``folder``.  Raises ConfigError."""
+    return Wanted(
+        vendor=keys.vendor,
+        model=keys.model,
+        image=_image(keys.image, folder),
+        rollback=None if keys.rollback is None else _image(keys.rollback, folder),
+        first=tuple(keys.first),
+        shares=tuple(keys.shares),
+        rules=Rules(
+            soak_s=3600.0 * keys.soak_h,
+            patience_s=60.0 * keys.patience_min,
+            most_failed=keys.most_failed,
+            least_available=keys.least_available,
+        ),
+    )
+
+
 def begin(
     keys: CampaignKeys, folder: Path, place: Place, facts: Sequence[Kept], line: tuple[str, float]
 ) -> CampaignStarted:
@@ -82,37 +115,39 @@ def begin(
     Its stations are those that said at their last boot that they are of the make and run another version.
     """
     author, at_s = line
-    runs = firmware(facts)
-    mine = [s for s in dict.fromkeys(port.station for port in place.ports) if _is_due(runs.get(s), keys)]
+    begun = replace(started(keys.id, wanted(keys, folder), place, facts, at_s), author=author)
+    mine = {station for ring in begun.rings for station in ring}
     if missing := [name for name in keys.first if name not in mine]:
         reason = f"{', '.join(missing)}: not a {keys.vendor} {keys.model} of this site on another version"
         raise MaintenanceError(f"campaign {keys.id}: {reason}")
+    return begun
+
+
+def started(name: str, what: Wanted, place: Place, facts: Sequence[Kept], at_s: float) -> CampaignStarted:
+    """Return the start of a campaign at a site, with the stations that it has for it: there may be none."""
+    runs = firmware(facts)
+    mine = [s for s in dict.fromkeys(port.station for port in place.ports) if _is_due(runs.get(s), what)]
     return CampaignStarted(
         at_s=at_s,
-        campaign=keys.id,
-        author=author,
-        image=_image(keys.image, folder),
-        rings=_rings(keys, mine),
-        rules=Rules(
-            soak_s=3600.0 * keys.soak_h,
-            patience_s=60.0 * keys.patience_min,
-            most_failed=keys.most_failed,
-            least_available=keys.least_available,
-        ),
-        rollback=None if keys.rollback is None else _image(keys.rollback, folder),
+        campaign=name,
+        author=ITSELF,
+        image=what.image,
+        rings=_rings(what, mine),
+        rules=what.rules,
+        rollback=what.rollback,
     )
 
 
-def _is_due(boot: StationBooted | None, keys: CampaignKeys) -> bool:
-    is_make = boot is not None and (boot.vendor, boot.model) == (keys.vendor, keys.model)
-    return boot is not None and is_make and boot.firmware != keys.image.version
+def _is_due(boot: StationBooted | None, what: Wanted) -> bool:
+    is_make = boot is not None and (boot.vendor, boot.model) == (what.vendor, what.model)
+    return boot is not None and is_make and boot.firmware != what.image.version
 
 
-def _rings(keys: CampaignKeys, mine: Sequence[StationId]) -> tuple[tuple[StationId, ...], ...]:
-    rings = [tuple(station for station in mine if station in keys.first)]
-    others = [station for station in mine if station not in keys.first]
+def _rings(what: Wanted, mine: Sequence[StationId]) -> tuple[tuple[StationId, ...], ...]:
+    rings = [tuple(station for station in mine if station in what.first)]
+    others = [station for station in mine if station not in what.first]
     done = len(rings[0])
-    for share in keys.shares:
+    for share in what.shares:
         count = max(ceil(share * len(mine) - 1e-9) - done, 0)
         rings.append(tuple(others[:count]))
         others, done = others[count:], done + count

@@ -9,11 +9,13 @@ the key.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Final, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text
 
+from smartcharge.codec import Encoded
 from smartcharge.errors import StoreError
 from smartcharge.ports import Emit, Kept, Written
 from smartcharge.store import schema
@@ -22,6 +24,8 @@ from smartcharge.store.engine import connect, reading, writing
 
 ROUND_S: Final = 60.0
 """How often a site delivers what is new [s]."""
+ITSELF: Final = ""
+"""Under this name, which no site has, stand the lines of the network itself."""
 BATCH_ROWS: Final = 1000
 """Lines that are delivered in one transaction at most."""
 
@@ -148,6 +152,22 @@ class Network:
                 return {row.site: row.body for row in rows}
 
         return await asyncio.to_thread(read)
+
+    async def notices(self) -> list[Written]:
+        """Return the network's own logbook, oldest first."""
+        return await self.lines(ITSELF)
+
+    async def notice(self, decide: Callable[[Sequence[Written]], tuple[float, Encoded]]) -> None:
+        """Add a line to the network's own logbook, decided on all that stands there; raises what ``decide`` raises."""
+        before = await self.notices()
+        at_s, entry = decide(before)
+        row = {"site": ITSELF, "seq": len(before) + 1, "at_s": at_s, "kind": entry.kind, "body": entry.body}
+
+        def write() -> None:
+            with writing(self._engine) as connection:  # of two who write at once, one hears that the number is taken
+                connection.execute(insert(schema.network_lines), row)
+
+        await asyncio.to_thread(write)
 
     async def facts(self, site: str) -> list[Kept]:
         """Return a site's facts in the order in which they became known."""

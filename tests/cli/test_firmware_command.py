@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from smartcharge.config import load
 from smartcharge.events import StationBooted
+from smartcharge.maintenance.ports import Place
 from smartcharge.model import StationId
 from smartcharge.store import open_store
 from tests.cli.command_line import Typed
@@ -64,3 +66,27 @@ class TestCampaign:
         assert "no campaign up is going on" in typed(*stop).err
         assert "stopped by kim: holiday" in typed("firmware", "show", journal, site_file).out
         assert typed(*begin).code == 0
+
+
+class TestRollout:
+    def test_begun_shown_and_stopped(self, typed: Typed, site_file: Path, tmp_path: Path) -> None:
+        url, file = f"sqlite:///{tmp_path / 'network.db'}", tmp_path / "up.toml"
+        file.write_text(CAMPAIGN)
+        place = Place.of(load(site_file).site)
+
+        async def deliver() -> None:
+            async with open_store(f"sqlite:///{tmp_path / 'north.db'}") as store:
+                await store.mirror("north", place.written(), url).deliver()
+
+        asyncio.run(deliver())
+        begin = ("firmware", "rollout", url, file, "--by", "kim", "--ring")
+        assert "no site west has delivered" in " ".join(typed(*begin, "north,west").err.split())
+        assert typed(*begin, "north").out == "rollout up begins with north\n"
+        assert "there is a rollout up already" in typed(*begin, "north").err
+        shown = typed("firmware", "rollouts", url).out
+        assert "up to 2: goes on" in shown
+        assert "waiting" in shown
+        halt = ("firmware", "halt", url, "up", "--by", "kim", "--reason", "holiday")
+        assert typed(*halt).out == "rollout up is stopped\n"
+        assert "stopped by kim: holiday" in typed("firmware", "rollouts", url).out
+        assert "no rollout up is going on" in typed(*halt).err
