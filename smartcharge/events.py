@@ -61,6 +61,8 @@ class StationOnline(Happening):
     """A station's connection stands."""
 
     station: StationId
+    standard: str | None = None
+    """What it speaks, by its WebSocket subprotocol, e.g. ``ocpp2.0.1``; None where that is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

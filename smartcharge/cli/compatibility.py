@@ -99,13 +99,17 @@ def show_makes(
     async def read() -> Table:
         async with open_store(stored(journal)) as store:
             found = makes(place, await store.chronicle.facts())
-        table = Table("vendor", "model", "firmware", "stations", "starts", "sessions ok", "starts ok", "EV errors")
+        table = Table(
+            "vendor", "model", "firmware", "stations", "connectors", "speaks", "starts", "sessions ok", "starts ok",
+            "EV errors", "faults", "offline", "failed tests",
+        )  # fmt: skip
         for make, one in found.items():
             shares = [
                 "" if s is None else f"{100.0 * s:.1f} %" for s in (one.success.session_share, one.success.start_share)
             ]
-            counts = (str(one.stations), str(one.success.starts), *shares, str(one.ev_errors))
-            table.add_row(*map(escape, make), *counts)
+            what = (str(one.stations), " ".join(one.connectors), " ".join(one.standards), str(one.success.starts))
+            counts = (one.ev_errors, one.faults, one.offline, one.failed_tests)
+            table.add_row(*map(escape, (*make, *what)), *shares, *map(str, counts))
         return table
 
     answers().print(asyncio.run(read()))

@@ -160,13 +160,14 @@ def event(
     name: Annotated[str, typer.Argument(metavar="EVENT", help="As a plan has it under `after`, e.g. lightning.")],
     *,
     by: Author,
+    station: Annotated[list[str] | None, typer.Option(help="Only it was befallen; may be said several times.")] = None,
 ) -> None:
     """Report a special event: every plan that has it is due at its stations."""
     place = Place.of(load(site).site)
     wanted = read_plans(plans, place)
 
     async def write(store: Store) -> list[Raised]:
-        special = Special(name=name, author=by, at_s=now_s())
+        special = Special(name=name, author=by, at_s=now_s(), stations=tuple(station or ()))
         return await foreman.write(store.logbook, lambda lines: happened(wanted, place, lines, special))
 
     typer.echo(f"{len(stored_in(journal, write))} work orders raised")

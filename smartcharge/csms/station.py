@@ -246,7 +246,8 @@ class Link:
         """Tell that the station came, before anything that it says: its occupancy was unknown till then."""
         if not self._is_online:
             self._is_online = True
-            await self._emit(StationOnline(at_s=now_s(), station=self.station.id))
+            standard = self._dialect.version.value
+            await self._emit(StationOnline(at_s=now_s(), station=self.station.id, standard=standard))
 
     async def _go_offline(self, reason: str) -> None:
         logger.info("%s: gone: %s", self.station.id, reason)

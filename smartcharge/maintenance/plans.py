@@ -166,16 +166,21 @@ class Special:
     name: str
     author: str
     at_s: float
+    stations: tuple[str, ...] = ()
+    """Those that it befell; none means the whole site."""
 
 
 def happened(plans: Sequence[PlanKeys], place: Place, lines: Sequence[Line], event: Special) -> list[Raised]:
     """Return the inspections that a special event calls for; raises MaintenanceError where no plan knows it."""
+    if strangers := set(event.stations) - {port.station for port in place.ports}:
+        raise MaintenanceError(f"the site has no station {', '.join(sorted(strangers))}")
     if not any(event.name in plan.after for plan in plans):
         known = sorted({name for plan in plans for name in plan.after})
         raise MaintenanceError(f"no plan has {event.name!r}: they have {', '.join(known) or 'no special events'}")
     added: list[Raised] = []
     for plan in plans:
-        for station in _stations(plan, place) if event.name in plan.after else ():
+        befallen = [s for s in _stations(plan, place) if not event.stations or s in event.stations]
+        for station in befallen if event.name in plan.after else ():
             draft = _draft(plan, station, place, event.at_s + DAY_S * plan.lead_days, request=event.name)
             added.append(desk.raised([*lines, *added], draft, event.author, event.at_s))
     return added

@@ -88,5 +88,5 @@ class TestRollout:
         assert "waiting" in shown
         halt = ("firmware", "halt", url, "up", "--by", "kim", "--reason", "holiday")
         assert typed(*halt).out == "rollout up is stopped\n"
-        assert "stopped by kim: holiday" in typed("firmware", "rollouts", url).out
+        assert "stopped by kim: holiday" in " ".join(typed("firmware", "rollouts", url).out.split())
         assert "no rollout up is going on" in typed(*halt).err

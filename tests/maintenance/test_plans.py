@@ -104,6 +104,12 @@ class TestSpecialEvents:
             (2, "b", at(4), "lightning"),
         ]
 
+    def test_at_some_stations_only(self) -> None:
+        crash = Special(name="lightning", author="kim", at_s=at(1), stations=("b",))
+        assert [one.asset for one in happened([self.PLAN], PLACE, [], crash)] == ["b"]
+        with pytest.raises(MaintenanceError, match="no station x"):
+            happened([self.PLAN], PLACE, [], replace(crash, stations=("x",)))
+
     def test_one_that_no_plan_has_is_refused(self) -> None:
         with pytest.raises(MaintenanceError, match="no plan has 'ufo': they have lightning"):
             happened([self.PLAN], PLACE, [], Special(name="ufo", author="kim", at_s=at(1)))

@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 import pytest
 
 from smartcharge.errors import ConfigError
-from smartcharge.events import Event, FaultRaised, StationBooted
+from smartcharge.events import (
+    Event,
+    FaultRaised,
+    SelfTest,
+    SelfTested,
+    StationBooted,
+    StationOffline,
+    StationOnline,
+)
+from smartcharge.faults import Effect
 from smartcharge.maintenance.connectors import OCPI_OF, takes
 from smartcharge.maintenance.makes import Make, makes
 from smartcharge.maintenance.ports import Place, Port
@@ -134,3 +143,20 @@ class TestMakes:
         old, new = found[Make("V", "M", "1")], found[Make("V", "M", "2")]
         assert (old.success.starts, old.success.session_share, old.ev_errors) == (1, 1.0, 0)
         assert (new.success.starts, new.success.session_share, new.ev_errors) == (2, 0.5, 1)
+
+    def test_what_it_has_and_speaks_and_how_it_fails(self) -> None:
+        b = StationId("b")
+        events: list[Event] = [
+            StationOnline(at_s=at(1), station=b, standard="ocpp2.0.1"),
+            StationBooted(at_s=at(1), station=b, vendor="V", model="M", firmware="1"),
+            FaultRaised(at_s=at(2), evse=B, code="GroundFailure", effect=Effect.FAULTED),
+            StationOffline(at_s=at(3), station=b),
+            StationOnline(at_s=at(4), station=b, standard="ocpp2.1"),
+            SelfTested(at_s=at(5), subject="evse b/1", test=SelfTest.SETPOINT, passed=False, detail="x"),
+            SelfTested(at_s=at(6), subject="station b", test=SelfTest.CONNECTION, passed=True, detail="x"),
+        ]
+        place = Place.of(row_of(2))
+        ports = tuple(replace(port, connectors=("sType2",)) for port in place.ports)
+        found = makes(replace(place, ports=ports), told(events))[Make("V", "M", "1")]
+        assert (found.connectors, found.standards) == (("sType2",), ("ocpp2.0.1", "ocpp2.1"))
+        assert (found.faults, found.offline, found.failed_tests, found.ev_errors) == (1, 1, 1, 0)
