@@ -153,7 +153,7 @@ def tests(journal: Journal, site: SiteFile) -> None:
 
 
 @ahead.command()
-def event(
+def event(  # noqa: PLR0913 - one parameter an option
     journal: Journal,
     site: SiteFile,
     plans: Plans,

@@ -461,8 +461,8 @@ class TestPart4Connections:
                 peer.ws.transport.abort()
             async with world.peer(V16) as peer:
                 await peer.provisioned()
-                kinds = [type(e) for e in world.ear.events if isinstance(e, StationOnline | StationOffline)]
-                assert kinds == [StationOnline, StationOffline, StationOnline]
+                kinds = [type(e).__name__ for e in world.ear.events if isinstance(e, StationOnline | StationOffline)]
+                assert kinds == ["StationOnline", "StationOffline", "StationOnline"]
 
         in_world(test)
 
