@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from smartcharge.csms.attempts import Attempts
-from smartcharge.csms.rpc import clip
+from smartcharge.csms.frames import clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.secrets import Verifier
 from smartcharge.model import Station, StationId

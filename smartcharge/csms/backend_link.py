@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from smartcharge.csms.caller import Reply
-from smartcharge.csms.rpc import (
+from smartcharge.csms.frames import (
     CallReceived,
     ErrorCode,
     ErrorReceived,
@@ -25,9 +25,9 @@ from smartcharge.csms.rpc import (
     Received,
     ResultReceived,
     SendReceived,
-    Session,
     clip,
 )
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.model import StationId
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from websockets.exceptions import ConnectionClosed
 
 from smartcharge.clock import now_s
+from smartcharge.csms.frames import ErrorReceived, Garbled, ResultReceived
 from smartcharge.csms.requests import Request, refusal
-from smartcharge.csms.rpc import ErrorReceived, Garbled, ResultReceived, Session
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import actions, check_call
 from smartcharge.errors import Refused, Unreachable
 

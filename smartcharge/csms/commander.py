@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from smartcharge.clock import now_s
 from smartcharge.csms.delivery import Delivery
+from smartcharge.csms.frames import clip
 from smartcharge.csms.mailbox import Mailbox
 from smartcharge.csms.polling import Polling
 from smartcharge.csms.proof import Proof
 from smartcharge.csms.requests import ReadSettings, Request, SetProfile
-from smartcharge.csms.rpc import clip
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.waking import Waking
 from smartcharge.errors import Refused, Unreachable

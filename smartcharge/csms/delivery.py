@@ -10,8 +10,8 @@ from math import floor
 from typing import TYPE_CHECKING, TypeAlias
 
 from smartcharge.clock import now_s
+from smartcharge.csms.frames import clip
 from smartcharge.csms.requests import ClearProfiles, RemoteStop, Request, SetProfile, UpdateProfile, WriteSetting
-from smartcharge.csms.rpc import clip
 from smartcharge.csms.strategy import ends_by_itself, ladder, may_stop
 from smartcharge.csms.vendors import commands
 from smartcharge.errors import Refused

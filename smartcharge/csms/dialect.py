@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from smartcharge.csms.authority import Authority, Verdict
 from smartcharge.csms.device_model import DeviceModel
+from smartcharge.csms.frames import CallReceived, ErrorCode, SendReceived, clip
 from smartcharge.csms.metering import Meters, finite
 from smartcharge.csms.requests import WriteSetting
-from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived, clip
 from smartcharge.csms.schemas import parse_time_s
 from smartcharge.csms.signing import Signer
 from smartcharge.csms.strategy import Forms

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from smartcharge.csms.backend_link import BackendLink
-from smartcharge.csms.rpc import ErrorReceived, Garbled, ResultReceived, clip
+from smartcharge.csms.frames import ErrorReceived, Garbled, ResultReceived, clip
 from smartcharge.csms.schemas import Payload
 from smartcharge.model import StationId
 from smartcharge.ports import Outbox

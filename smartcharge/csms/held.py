@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from websockets.exceptions import ConnectionClosed
 
 from smartcharge.clock import now_s
-from smartcharge.csms.rpc import CallReceived, Malformed, Session, clip
+from smartcharge.csms.frames import CallReceived, Malformed, clip
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import Version, format_time
 from smartcharge.events import StationHeld
 

@@ -9,8 +9,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from smartcharge.clock import now_s
+from smartcharge.csms.frames import clip
 from smartcharge.csms.requests import SetProfile, Trigger
-from smartcharge.csms.rpc import clip
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import Event, Metered, TransactionEnded, TransactionStarted
 

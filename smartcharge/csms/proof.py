@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from smartcharge.clock import now_s
 from smartcharge.csms.following import SPIKING_S, Following, Remedy, scheduled_a
+from smartcharge.csms.frames import clip
 from smartcharge.csms.requests import GetSchedule, SetProfile, Trigger
-from smartcharge.csms.rpc import clip
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import Event, Followed, Metered, Obedience, TransactionEnded
 

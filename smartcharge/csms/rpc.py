@@ -35,14 +35,28 @@ answer in 1.6 and 2.0.1; 2.1 answers a CALLRESULT that breaks its schema with a 
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
-from typing import NoReturn, TypeAlias
 
+from smartcharge.csms.frames import (
+    CallReceived,
+    ErrorCode,
+    ErrorReceived,
+    Garbled,
+    Malformed,
+    MessageType,
+    NotRpcError,
+    Outstanding,
+    Received,
+    ResultReceived,
+    SendReceived,
+    clip,
+    parse,
+    wire_code,
+)
+from smartcharge.csms.frames import frame as frame_of
 from smartcharge.csms.lenient import METERING, relieve
 from smartcharge.csms.schemas import (
     Payload,
@@ -58,8 +72,6 @@ from smartcharge.csms.schemas import (
 MAX_FRAME = 64 * 1024
 """Default bound on a frame [characters]; a 2.0.1 NotifyReport of a large station stays below it."""
 
-MAX_DEPTH = 16
-"""Default bound on the nesting of a frame; OCPP's own messages stay below 10."""
 
 _NO_ID = "-1"
 _MAX_ID = 255
@@ -67,121 +79,6 @@ _REMEMBERED_CALLS = 64
 _CALL_HEAD = re.compile(r'\s*\[\s*2\s*,\s*"([^"\\\x00-\x1f]{1,255})"')
 _ANSWER_HEAD = re.compile(r"\s*\[\s*[34]\s*[,\]]")
 _UNANSWERED_HEAD_21 = re.compile(r"\s*\[\s*[3456]\s*[,\]]")
-
-
-class MessageType(IntEnum):
-    """The first element of a frame."""
-
-    CALL = 2
-    CALL_RESULT = 3
-    CALL_ERROR = 4
-    CALL_RESULT_ERROR = 5
-    SEND = 6
-
-
-class ErrorCode(Enum):
-    """What a CALLERROR can say; `wire_code` spells it as each version does."""
-
-    NOT_IMPLEMENTED = "NotImplemented"
-    NOT_SUPPORTED = "NotSupported"
-    INTERNAL = "InternalError"
-    PROTOCOL = "ProtocolError"
-    SECURITY = "SecurityError"
-    FORMAT = "FormatViolation"
-    PROPERTY = "PropertyConstraintViolation"
-    OCCURRENCE = "OccurenceConstraintViolation"
-    TYPE = "TypeConstraintViolation"
-    GENERIC = "GenericError"
-    FRAMEWORK = "RpcFrameworkError"
-    MESSAGE_TYPE = "MessageTypeNotSupported"
-
-
-_WIRE_16 = {
-    ErrorCode.FORMAT: "FormationViolation",
-    ErrorCode.FRAMEWORK: "FormationViolation",
-    ErrorCode.MESSAGE_TYPE: "GenericError",
-}
-_RULE_CODES = {
-    "type": ErrorCode.TYPE,
-    "required": ErrorCode.OCCURRENCE,
-    "minItems": ErrorCode.OCCURRENCE,
-    "maxItems": ErrorCode.OCCURRENCE,
-    "additionalProperties": ErrorCode.FORMAT,
-    "additionalItems": ErrorCode.FORMAT,
-}
-
-
-def wire_code(version: Version, code: ErrorCode) -> str:
-    """Return an error code as a version spells it; codes that 1.6 lacks become their nearest kin."""
-    return _WIRE_16.get(code, code.value) if version is Version.V16 else code.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallReceived:
-    """The peer asks; its payload fits the schema.  Owed: `Session.answer` or `Session.refuse`."""
-
-    id: str
-    action: str
-    payload: Payload
-    dropped: int = 0
-    """Sampled values that broke the schema and are not in the payload any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendReceived:
-    """The peer tells something that has no answer (2.1); its payload fits the schema."""
-
-    id: str
-    action: str
-    payload: Payload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultReceived:
-    """The peer answered our call; its payload fits the schema."""
-
-    id: str
-    action: str
-    payload: Payload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorReceived:
-    """The peer refused our call with a CALLERROR."""
-
-    id: str
-    action: str
-    code: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Garbled:
-    """The answer to our call cannot be read: done or not, nobody knows.  Send ``reply`` if there is one."""
-
-    id: str
-    action: str
-    reason: str
-    reply: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Malformed:
-    """A frame with nothing to act on; send ``reply`` if the protocol has one for it."""
-
-    reason: str
-    reply: str | None
-
-
-Received: TypeAlias = CallReceived | SendReceived | ResultReceived | ErrorReceived | Garbled | Malformed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outstanding:
-    """Our CALL that waits for its answer."""
-
-    id: str
-    action: str
 
 
 @dataclass(slots=True)
@@ -224,12 +121,12 @@ class Session:
             raise RuntimeError(f"{self._outstanding.action} is still outstanding")
         self._calls_made += 1
         self._outstanding = Outstanding(id=str(self._calls_made), action=action)
-        return _frame(MessageType.CALL, self._outstanding.id, action, payload)
+        return frame_of(MessageType.CALL, self._outstanding.id, action, payload)
 
     def send(self, action: str, payload: Payload) -> str:
         """Return the frame of a SEND (2.1), which has no answer."""
         self._calls_made += 1
-        return _frame(MessageType.SEND, str(self._calls_made), action, payload)
+        return frame_of(MessageType.SEND, str(self._calls_made), action, payload)
 
     def give_up(self) -> None:
         """Stop waiting for the outstanding CALL; its answer, should it still come, is Malformed."""
@@ -237,7 +134,7 @@ class Session:
 
     def answer(self, call: CallReceived, payload: Payload) -> str:
         """Return the CALLRESULT frame for a call."""
-        return self._remember(call.id, _frame(MessageType.CALL_RESULT, call.id, payload))
+        return self._remember(call.id, frame_of(MessageType.CALL_RESULT, call.id, payload))
 
     def refuse(self, call: CallReceived, code: ErrorCode, description: str) -> str:
         """Return the CALLERROR frame for a call; after an internal error a retry is handled afresh."""
@@ -252,13 +149,13 @@ class Session:
             return self._malformed("binary frame", _NO_ID, ErrorCode.FRAMEWORK)
         try:
             return self._read(frame)
-        except _NotRpcError as error:
+        except NotRpcError as error:
             return self._not_rpc(frame, str(error))
 
     def _read(self, frame: str) -> Received:
         if len(frame) > self._max_frame:
-            raise _NotRpcError(f"frame of {len(frame)} characters, at most {self._max_frame} are read")
-        match _parse(frame):
+            raise NotRpcError(f"frame of {len(frame)} characters, at most {self._max_frame} are read")
+        match parse(frame):
             case [2, str(id_), str(action), payload] if 0 < len(id_) <= _MAX_ID:
                 return self._read_call(frame, id_, action, payload)
             case [3, str(id_), payload]:
@@ -268,11 +165,11 @@ class Session:
             case [5 | 6, *_] as message if self.version is Version.V21:
                 return self._read_unanswered(message)
             case [2 | 3 | 4, *_]:
-                raise _NotRpcError("elements missing, too many or of a wrong type")
+                raise NotRpcError("elements missing, too many or of a wrong type")
             case [int(type_), *rest]:
                 return self._read_unknown_type(type_, rest)
             case _:
-                raise _NotRpcError("not a list that begins with a message type")
+                raise NotRpcError("not a list that begins with a message type")
 
     def _read_call(self, frame: str, id_: str, action: str, payload: object) -> Received:
         if (seen := self._seen.get(id_)) is not None:
@@ -379,12 +276,12 @@ class Session:
         return Malformed(reason=reason, reply=self._error(id_, code, reason))
 
     def _error(self, id_: str, code: ErrorCode, description: str) -> str:
-        return _frame(MessageType.CALL_ERROR, id_, wire_code(self.version, code), description[:255], {})
+        return frame_of(MessageType.CALL_ERROR, id_, wire_code(self.version, code), description[:255], {})
 
     def _result_error(self, id_: str, code: ErrorCode, description: str) -> str | None:
         if self.version is not Version.V21:
             return None
-        return _frame(MessageType.CALL_RESULT_ERROR, id_, code.value, description[:255], {})
+        return frame_of(MessageType.CALL_RESULT_ERROR, id_, code.value, description[:255], {})
 
     def _remember(self, id_: str, reply: str) -> str:
         """Keep the first answer to each call, to give it again to a retry."""
@@ -394,47 +291,15 @@ class Session:
         return reply
 
 
-class _NotRpcError(ValueError):
-    """A frame is not even the outline of an OCPP-J message."""
+_RULE_CODES = {
+    "type": ErrorCode.TYPE,
+    "required": ErrorCode.OCCURRENCE,
+    "minItems": ErrorCode.OCCURRENCE,
+    "maxItems": ErrorCode.OCCURRENCE,
+    "additionalProperties": ErrorCode.FORMAT,
+    "additionalItems": ErrorCode.FORMAT,
+}
 
 
 def _code(violation: Violation) -> ErrorCode:
     return _RULE_CODES.get(violation.rule, ErrorCode.PROPERTY)
-
-
-def clip(foreign: object, length: int = 80) -> str:
-    """Return foreign text safe for a log line: quoted, control characters escaped, cut short."""
-    quoted = ascii(foreign[: length + 1] if isinstance(foreign, str) else foreign)
-    return quoted if len(quoted) <= length else quoted[:length] + "..."
-
-
-def _frame(*elements: object) -> str:
-    return json.dumps(elements, separators=(",", ":"), allow_nan=False)
-
-
-def _parse(frame: str) -> object:
-    """Parse strictly: no NaN, no text that UTF-8 cannot carry, no nesting that exhausts the stack."""
-    try:
-        parsed: object = json.loads(frame, parse_constant=_refuse_constant)
-        if "\\ud" in frame or "\\uD" in frame:  # a lone surrogate could be parsed, but never stored
-            json.dumps(parsed, ensure_ascii=False).encode()
-    except RecursionError:
-        raise _NotRpcError("nested too deeply") from None
-    except ValueError as error:
-        raise _NotRpcError(f"not JSON: {error}") from None
-    if _is_deep(parsed):
-        raise _NotRpcError("nested too deeply")
-    return parsed
-
-
-def _is_deep(parsed: object) -> bool:
-    level = [parsed]
-    for _ in range(MAX_DEPTH):
-        level = [v for x in level if isinstance(x, dict | list) for v in (x.values() if isinstance(x, dict) else x)]
-        if not level:
-            return False
-    return True
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -24,8 +24,9 @@ from smartcharge.csms.admission import Admission, Handshake
 from smartcharge.csms.authority import Authority, TokenPolicy
 from smartcharge.csms.device_model import DeviceModel
 from smartcharge.csms.dialect import Dialect, Make, Memory
+from smartcharge.csms.frames import clip
 from smartcharge.csms.held import MAX_HELD, hold
-from smartcharge.csms.rpc import MAX_FRAME, clip
+from smartcharge.csms.rpc import MAX_FRAME
 from smartcharge.csms.schemas import Version, actions
 from smartcharge.csms.signing import Signer
 from smartcharge.csms.station import Link

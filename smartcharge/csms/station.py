@@ -18,9 +18,7 @@ from smartcharge.clock import now_s
 from smartcharge.csms.caller import Caller
 from smartcharge.csms.commander import Commander
 from smartcharge.csms.dialect import CannotHandle
-from smartcharge.csms.pace import Pace
-from smartcharge.csms.requests import Trigger
-from smartcharge.csms.rpc import (
+from smartcharge.csms.frames import (
     CallReceived,
     ErrorCode,
     ErrorReceived,
@@ -28,9 +26,11 @@ from smartcharge.csms.rpc import (
     Malformed,
     ResultReceived,
     SendReceived,
-    Session,
     clip,
 )
+from smartcharge.csms.pace import Pace
+from smartcharge.csms.requests import Trigger
+from smartcharge.csms.rpc import Session
 from smartcharge.errors import StoreError
 from smartcharge.events import StationBooted, StationOffline, StationOnline
 from smartcharge.orders import Message, SetPoint

@@ -23,7 +23,7 @@ from smartcharge.csms.backend_profiles import BackendProfiles
 from smartcharge.csms.caller import Reply
 from smartcharge.csms.dialect import Memory
 from smartcharge.csms.forwarding import ANSWER_S, Forwarding, must_arrive
-from smartcharge.csms.rpc import CallReceived, ResultReceived, clip
+from smartcharge.csms.frames import CallReceived, ResultReceived, clip
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.errors import StoreError
 from smartcharge.events import BackendLimited, Event, TransactionEnded, TransactionStarted
@@ -47,7 +47,7 @@ OWNED: Final = frozenset(
     }
 )
 """Settings of a station that the site needs as they are; the back-end may not change them."""
-TOKENS: Final = "tokens"
+TOKENS: Final = ""
 """Under this owner the back-end's words about tokens are kept: they are of no station."""
 _STARTS: Final = frozenset({"RemoteStartTransaction", "RequestStartTransaction"})
 

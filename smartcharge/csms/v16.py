@@ -10,6 +10,7 @@ from ocpp.v16.enums import ChargePointErrorCode, ChargePointStatus, Registration
 
 from smartcharge.csms import orders16
 from smartcharge.csms.dialect import Answer, Call, CannotHandle, Memory, time_or_now_s, whole
+from smartcharge.csms.frames import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.metering import (
     CURRENT,
     ENERGY,
@@ -40,7 +41,6 @@ from smartcharge.csms.requests import (
     schedule,
     valid_to,
 )
-from smartcharge.csms.rpc import CallReceived, ErrorCode, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.csms.transfers import COST, PNC, cost_message, plug_and_charge, transferred
 from smartcharge.csms.v201 import Dialect201

@@ -13,6 +13,7 @@ from ocpp.v201.enums import (
 
 from smartcharge.csms import orders2
 from smartcharge.csms.dialect import Answer, Call, Memory, time_or_now_s, whole
+from smartcharge.csms.frames import CallReceived, SendReceived
 from smartcharge.csms.metering import CURRENT, ENERGY, POWER, SOC, VOLTAGE, Sample, finite, sampled
 from smartcharge.csms.needs import needed, scheduled
 from smartcharge.csms.reporting import Reporting
@@ -34,7 +35,6 @@ from smartcharge.csms.requests import (
     schedule,
     valid_to,
 )
-from smartcharge.csms.rpc import CallReceived, SendReceived
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.csms.transfers import transferred
 from smartcharge.errors import Refused

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from smartcharge.clock import now_s
-from smartcharge.csms.rpc import clip
+from smartcharge.csms.frames import clip
 from smartcharge.errors import Refused, Unreachable
 from smartcharge.events import Event, Followed, Metered, Obedience, TransactionEnded
 from smartcharge.model import Pause

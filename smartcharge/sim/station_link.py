@@ -20,7 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from smartcharge.csms.rpc import CallReceived, ErrorReceived, Garbled, Malformed, ResultReceived, SendReceived, Session
+from smartcharge.csms.frames import CallReceived, ErrorReceived, Garbled, Malformed, ResultReceived, SendReceived
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import Payload, Version
 from smartcharge.sim.station_timers import Timers
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from smartcharge.csms.frames import CallReceived
 from smartcharge.csms.profile_store import Abilities
 from smartcharge.csms.profiles import Profile
-from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload
 from smartcharge.model import Evse, Phases, Wiring
 from smartcharge.sim.ailments import AMBIENT_C, SOUND, VENDOR, Ailment

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from smartcharge.clock import now_s
+from smartcharge.csms.frames import CallReceived
 from smartcharge.csms.profile_store import STATION, Filter
 from smartcharge.csms.profiles import Profile, Purpose, Unit
-from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time, parse_time_s
 from smartcharge.sim.ailments import Ailment
 from smartcharge.sim.station_firmware import FirmwareOrder

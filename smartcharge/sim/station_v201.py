@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from smartcharge.clock import now_s
+from smartcharge.csms.frames import CallReceived
 from smartcharge.csms.profile_store import STATION, Filter
 from smartcharge.csms.profiles import Profile, Purpose
-from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Payload, format_time
 from smartcharge.sim.ailments import AMBIENT_C, SOUND, Ailment
 from smartcharge.sim.station_link import Message

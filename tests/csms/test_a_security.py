@@ -22,9 +22,9 @@ from websockets.typing import Subprotocol
 from smartcharge.clock import now_s
 from smartcharge.csms.admission import names_of
 from smartcharge.csms.attempts import FAILURES, WINDOW_S, Attempts
+from smartcharge.csms.frames import MAX_DEPTH
 from smartcharge.csms.held import MAX_HELD
 from smartcharge.csms.pace import BURST, RATE_PER_S, Pace
-from smartcharge.csms.rpc import MAX_DEPTH
 from smartcharge.csms.secrets import Verifier, is_secret, make_secret, matches
 from smartcharge.csms.server import Options
 from smartcharge.csms.settings import OcppSettings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartcharge.csms.rpc import (
+from smartcharge.csms.frames import (
     CallReceived,
     ErrorCode,
     ErrorReceived,
@@ -18,9 +18,9 @@ from smartcharge.csms.rpc import (
     Received,
     ResultReceived,
     SendReceived,
-    Session,
     clip,
 )
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import Version, actions
 
 HANDLES = frozenset({"Heartbeat", "BootNotification", "MeterValues", "DataTransfer"})

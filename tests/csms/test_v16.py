@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smartcharge.csms.dialect import Answer, CannotHandle, Memory
+from smartcharge.csms.frames import CallReceived
 from smartcharge.csms.requests import (
     ClearProfiles,
     GetSchedule,
@@ -19,7 +20,6 @@ from smartcharge.csms.requests import (
     Trigger,
     WriteSetting,
 )
-from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Version, check_call, check_result, format_time
 from smartcharge.csms.v16 import Dialect16
 from smartcharge.events import (

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smartcharge.csms.dialect import Answer, CannotHandle, Memory
+from smartcharge.csms.frames import CallReceived
 from smartcharge.csms.requests import (
     ClearProfiles,
     GetSchedule,
@@ -17,7 +18,6 @@ from smartcharge.csms.requests import (
     SetProfile,
     Trigger,
 )
-from smartcharge.csms.rpc import CallReceived
 from smartcharge.csms.schemas import Version, check_call, check_result, format_time
 from smartcharge.csms.v201 import Dialect201
 from smartcharge.events import (

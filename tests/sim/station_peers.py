@@ -14,7 +14,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from smartcharge.clock import now_s
-from smartcharge.csms.rpc import CallReceived, ErrorCode, ErrorReceived, Garbled, Malformed, ResultReceived, Session
+from smartcharge.csms.frames import CallReceived, ErrorCode, ErrorReceived, Garbled, Malformed, ResultReceived
+from smartcharge.csms.rpc import Session
 from smartcharge.csms.schemas import Payload, Version, format_time
 from smartcharge.model import Circuit, CircuitId, Evse, EvseId, Phases, Rotation, Site, Station, StationId, Wiring
 from smartcharge.sim import loop

@@ -42,3 +42,21 @@ class TestOutbox:
                 assert (await store.outbox.ours(ONE, 9002), await store.outbox.ours(ONE, 9001)) == (1, None)
 
         asyncio.run(scenario())
+
+    def test_what_a_back_end_said_is_kept_over_a_restart_until_it_is_dropped(self, lasting_url: str) -> None:
+        async def write() -> None:
+            async with open_store(lasting_url) as store:
+                await store.outbox.keep(ONE, "profile 1", "a")
+                await store.outbox.keep(ONE, "profile 1", "b")
+                await store.outbox.keep(ONE, "profile 2", "c")
+                await store.outbox.keep("", "odd\0name", "d")
+                await store.outbox.drop(ONE, "profile 2")
+
+        async def read() -> None:
+            async with open_store(lasting_url) as store:
+                assert await store.outbox.kept(ONE) == {"profile 1": "b"}
+                assert await store.outbox.kept("") == {"odd\\x00name": "d"}
+                assert await store.outbox.kept(OTHER) == {}
+
+        asyncio.run(write())
+        asyncio.run(read())
