@@ -8,6 +8,7 @@ work counts against us.
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -23,8 +24,11 @@ from benchmarks.figures import Row, spread
 from smartcharge.clock import now_s
 from smartcharge.config import OcppSettings, Settings, StoreSettings
 from smartcharge.control.state import State
-from smartcharge.events import Accepted, Commanded, Event, LimitLifted, LimitSet, ProfileKind
+from smartcharge.events import Accepted, Commanded, Event, LimitLifted, LimitSet, LimitsReplaced, ProfileKind
 from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.openadr.limits import IMPORT
+from smartcharge.grid.openadr.settings import OpenAdrSettings
+from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.grid.settings import HttpSettings
 from smartcharge.model import (
     Circuit,
@@ -50,6 +54,7 @@ from smartcharge.sim.station_parts import StationOptions
 from smartcharge.sim.world import LoopDriver, World
 from smartcharge.store import open_store
 from smartcharge.words.base import utc
+from tests.grid.vtn import Vtn, serving
 
 FULL_A = 16.0
 """What every station gives before the cut [A]."""
@@ -130,7 +135,7 @@ class _Witness:
         """Keep a fact and note what it says."""
         self.journal.append(event)
         match event:
-            case LimitSet():
+            case LimitSet() | LimitsReplaced():
                 self.marks.setdefault("heard", time.perf_counter())
             case Commanded(kind=ProfileKind.TRANSACTION):
                 self._commands[event.command_id] = event.limit_a
@@ -184,14 +189,18 @@ class MqttOperator:
     """A grid operator on the site's broker."""
 
     name = "mqtt"
-    rooms: tuple[HttpRoom, ...] = ()
+    rooms: tuple[HttpRoom | OpenAdrRoom, ...] = ()
 
     def __init__(self, site: Site, port: int) -> None:
+        self.site = site
         self._wire = MqttWire(site, port)
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
         await self._wire.run()
+
+    async def ready(self) -> None:
+        """Return at once: the broker is there."""
 
     async def limit(self, current_a: Phases) -> None:
         """Limit the grid connection for an hour."""
@@ -212,18 +221,23 @@ class HttpOperator:
 
     def __init__(self, site: Site, port: int) -> None:
         del port
+        self.site = site
         waiting = replace(site, grid=(GridSource(id=f"http {OPERATOR}", circuit=MAIN),))
-        self.rooms = (HttpRoom(waiting, HttpSettings(port=0, tokens={OPERATOR: "token"})),)
+        self._room = HttpRoom(waiting, HttpSettings(port=0, tokens={OPERATOR: "token"}))
+        self.rooms: tuple[HttpRoom | OpenAdrRoom, ...] = (self._room,)
         self._http = httpx.AsyncClient(headers={"Authorization": "Bearer token"})
         self._site = ""
 
     async def run(self) -> None:
         """Learn where the site is; wait until cancelled."""
-        self._site = f"http://127.0.0.1:{await self.rooms[0].ready()}/grid/{OPERATOR}"
+        self._site = f"http://127.0.0.1:{await self._room.ready()}/grid/{OPERATOR}"
         try:
             await asyncio.Event().wait()
         finally:
             await self._http.aclose()
+
+    async def ready(self) -> None:
+        """Return at once: the stations come up long after the server."""
 
     async def limit(self, current_a: Phases) -> None:
         """Limit the grid connection for an hour."""
@@ -240,13 +254,66 @@ class HttpOperator:
         answer.raise_for_status()
 
 
+class WebhookOperator:
+    """A grid operator with an OpenADR 3 server, which calls the site's HTTP server when an event changes."""
+
+    name = "webhook"
+
+    def __init__(self, site: Site, port: int) -> None:
+        del port
+        self._vtn = Vtn(port=_free_port())
+        self.site = waiting = replace(site, grid=(GridSource(id=f"openadr {OPERATOR}", circuit=MAIN),))
+        ours = _free_port()
+        settings = OpenAdrSettings(
+            operator=OPERATOR, url=self._vtn.url, client_id="yard", client_secret="s3cret",  # noqa: S106 - of a test server
+            our_url=f"http://127.0.0.1:{ours}", poll_s=10.0,
+        )  # fmt: skip
+        asking = OpenAdrRoom(waiting, settings)
+        self.rooms: tuple[HttpRoom | OpenAdrRoom, ...] = (
+            HttpRoom(waiting, HttpSettings(port=ours), [asking.router]), asking,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Serve until cancelled; the site subscribes within a minute."""
+        async with serving(self._vtn):
+            await asyncio.Event().wait()
+
+    async def ready(self) -> None:
+        """Return once the site wants to be notified."""
+        await self._vtn.subscribed.wait()
+
+    async def limit(self, current_a: Phases) -> None:
+        """Limit the grid connection for an hour."""
+        period = {"start": utc(now_s()).isoformat(), "duration": "PT1H"}
+        kw = 230.0 * sum(current_a) / 1000.0
+        intervals = [{"id": 0, "payloads": [{"type": IMPORT, "values": [kw]}]}]
+        event = {"id": "cut", "programID": "p1", "intervalPeriod": period, "intervals": intervals}
+        await self._tell([event])
+
+    async def lift(self) -> None:
+        """Have no event any more."""
+        await self._tell([])
+
+    async def _tell(self, events: list[dict[str, Any]]) -> None:
+        self._vtn.events = events
+        await self._vtn.notify()
+
+
+Operator: TypeAlias = MqttOperator | HttpOperator | WebhookOperator
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rig:
     """Everything that runs."""
 
     site: Site
     witness: _Witness
-    operator: MqttOperator | HttpOperator
+    operator: Operator
     stations: OcppStations
 
     def together_a(self) -> float:
@@ -257,10 +324,10 @@ class _Rig:
 
 def measure(*, stations: int = 200, cuts: int = 10, dwell_s: float = DWELL_S) -> list[Row]:
     """Return a row for each way that the limit may come: the times from the message to the last acceptance [s]."""
-    return [_row(way, stations, cuts, dwell_s) for way in (MqttOperator, HttpOperator)]
+    return [_row(way, stations, cuts, dwell_s) for way in (MqttOperator, HttpOperator, WebhookOperator)]
 
 
-def _row(way: type[MqttOperator | HttpOperator], stations: int, cuts: int, dwell_s: float) -> Row:
+def _row(way: type[Operator], stations: int, cuts: int, dwell_s: float) -> Row:
     with TemporaryDirectory() as folder:
         marks = asyncio.run(_measure(way, site_of(stations), cuts, dwell_s, Path(folder)))
     since_sent = {
@@ -271,12 +338,11 @@ def _row(way: type[MqttOperator | HttpOperator], stations: int, cuts: int, dwell
     return row | {f"{name}_{key}": since_sent[name][key] for name, key in parts}
 
 
-async def _measure(
-    way: type[MqttOperator | HttpOperator], site: Site, cuts: int, dwell_s: float, folder: Path
-) -> list[dict[str, float]]:
+async def _measure(way: type[Operator], site: Site, cuts: int, dwell_s: float, folder: Path) -> list[dict[str, float]]:
     found = []
     half_a = Phases(*(a / 2.0 for a in site.circuits[0].rating_a))
     async with _rig(way, site, folder) as rig:
+        await rig.operator.ready()
         for _ in range(cuts):
             await rig.witness.answer()
             await asyncio.sleep(dwell_s)
@@ -293,15 +359,16 @@ async def _measure(
 
 
 @asynccontextmanager
-async def _rig(way: type[MqttOperator | HttpOperator], site: Site, folder: Path) -> AsyncIterator[_Rig]:
+async def _rig(way: type[Operator], site: Site, folder: Path) -> AsyncIterator[_Rig]:
     """Start broker, controller and stations, with a car at each."""
     async with embedded_broker() as port, open_store(f"sqlite:///{folder / 'site.db'}") as store:
         witness = _Witness(journal=store.journal, evses=frozenset(evse.id for evse in site.evses))
         witness.expect(FULL_A - site.deadband_a, FULL_A, with_plan=True)
+        operator = way(site, port)
+        site = operator.site
         settings = Settings(
             site=site, mqtt=MqttSettings(host="127.0.0.1", port=port), ocpp=OcppSettings(), store=StoreSettings()
         )
-        operator = way(site, port)
         plant = Plant(
             settings=settings, journal=witness, ledger=store.ledger, sources=operator.rooms,
             observers=(witness, *operator.rooms),

@@ -28,7 +28,7 @@ from tests.shared_data import REASON, needs_shared
 class TestLimitCut:
     def test_every_station_accepts_a_lower_profile(self) -> None:
         rows = limit_cut.measure(stations=3, cuts=2, dwell_s=0.0)
-        assert [row["over"] for row in rows] == ["mqtt", "http"]
+        assert [row["over"] for row in rows] == ["mqtt", "http", "webhook"]
         for row in rows:
             assert (row["benchmark"], row["stations"], row["cuts"]) == ("limit_cut", 3, 2)
             assert 0.0 < row["median_s"] <= row["p95_s"] <= row["p99_s"] <= row["max_s"]

@@ -42,6 +42,8 @@ class Vtn:
     clock_off_s: float = 0.0
     subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
     takes_subscriptions: bool = True
+    subscribed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once somebody wants to be notified."""
     port: int = 0
     has_broker: bool = False
     """Whether it notifies over MQTT."""
@@ -117,6 +119,7 @@ class Vtn:
             answer = await http.get(body["objectOperations"][0]["callbackUrl"], params={"echo": "hello"})
         assert answer.text == "hello"
         self.subscriptions[f"s{len(self.asked)}"] = body
+        self.subscribed.set()
         return JSONResponse({}, 201)
 
     async def unsubscribe(self, name: str, request: Request) -> Response:
