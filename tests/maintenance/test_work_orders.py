@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from smartcharge.errors import MaintenanceError
 from smartcharge.events import (
+    Derated,
     Event,
     FaultCleared,
     FaultRaised,
@@ -19,7 +20,7 @@ from smartcharge.events import (
     StationBooted,
 )
 from smartcharge.faults import Cause as FaultCause
-from smartcharge.faults import Priority
+from smartcharge.faults import DeratingStage, Priority
 from smartcharge.maintenance import desk, foreman
 from smartcharge.maintenance.desk import Draft, Report
 from smartcharge.maintenance.meaning import Meaning
@@ -153,6 +154,22 @@ class TestClosedByEvidenceOnly:
         cleared = FaultCleared(at_s=at(2), evse=A, code="OtherError")
         facts = numbered([boot, raised, needed(WELDED, at(1, 1)), cleared, *gone])
         assert desk.completed(lines, 1, REPORT, facts, at(5), meaning=meaning).evidence == (4, 6, 5)
+
+    def test_not_while_a_derate_for_it_holds(self) -> None:
+        """One that ignored its limit has to prove itself three times: one charge is not enough."""
+        over = FaultCause.OVER_LIMIT
+        facts = numbered([
+            FaultRaised(at_s=at(1), evse=A, code="over-limit"),
+            needed(over, at(1)),
+            Derated(at_s=at(1), evse=A, cause=over, stage=DeratingStage.ACTIVE, limit_a=0.0, reason="stopped"),
+            FaultCleared(at_s=at(2), evse=A, code="over-limit"),
+            Derated(at_s=at(2), evse=A, cause=over, stage=DeratingStage.PROBATION, limit_a=16.0, reason="on probation"),
+            *charge("t", at(3), 10.0, 2000.0, "Local", evse=A),
+        ])  # fmt: skip
+        with pytest.raises(MaintenanceError, match=r"is still derated \(probation\)"):
+            self.complete(facts)
+        over_now = Kept(len(facts) + 1, Restored(at_s=at(4), evse=A, cause=over))
+        assert self.complete([*facts, over_now]).evidence == (4, 6, 8)
 
     def test_a_derate_of_ours_is_over_when_it_says_so(self) -> None:
         facts = numbered([needed(WELDED, at(1)), Restored(at_s=at(2), evse=A, cause=WELDED)])
