@@ -209,6 +209,33 @@ class TestSecurityProfile:
         assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
 
 
+class TestWhoMayCharge:
+    def test_the_list_and_the_policy_are_read(self, tmp_path: Path) -> None:
+        (tmp_path / "tokens.toml").write_text('[[tokens]]\nid = "04A1"\n')
+        keys = "tokens = 'tokens.toml'\nunknown_tokens = 'refuse'\naway_tokens = 'known'\nsend_tokens = true\n"
+        policy = settled(tmp_path, SITE, f"[ocpp]\n{keys}", MAIN, BOX).ocpp.token_policy
+        assert [entry.id_token for entry in policy.tokens] == ["04A1"]
+        assert (policy.unknown, policy.away, policy.sends_list) == ("refuse", "known", True)
+
+    @pytest.mark.parametrize(
+        ("ocpp", "expected"),
+        [
+            ("send_tokens = true", "ocpp.send_tokens: has no list to send: state tokens"),
+            ("tokens = 'none.toml'", "ocpp.tokens: "),
+            ("unknown_tokens = 'maybe'", "ocpp.unknown_tokens: should be 'accept' or 'refuse', not 'maybe'"),
+            ("ca_cert = 'ca.pem'", "ocpp.ca_cert: there is no file"),
+            ("ca_days = 0", "ocpp.ca_days: should be greater than or equal to 1, not 0"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path: Path, ocpp: str, expected: str) -> None:
+        assert report(tmp_path, SITE, f"[ocpp]\n{ocpp}\n", MAIN, BOX)[0].startswith(expected)
+
+    def test_an_authority_needs_its_key(self, tmp_path: Path) -> None:
+        (tmp_path / "ca.pem").write_text("x")
+        lines = report(tmp_path, SITE, "[ocpp]\nca_cert = 'ca.pem'\n", MAIN, BOX)
+        assert lines == ["ocpp.ca_key: is missing: ca_cert needs it"]
+
+
 class TestOneReport:
     """Every error of a file stands in one report, each with file, key and reason."""
 
