@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smartcharge.control.health.memory import History, Slope
 from smartcharge.control.health.score import failure_rate, prior, scores, warmth_c_per_a
@@ -230,6 +232,17 @@ class TestDrawsUnder:
 
 
 class TestScore:
+    @given(counts=st.lists(st.tuples(st.integers(0, 400), st.floats(0.0, 1.0)), min_size=1, max_size=6))
+    def test_no_history_breaks_it(self, counts: list[tuple[int, float]]) -> None:
+        """Plans and allocations ask for it at every turn."""
+        known = [History(sessions=float(count), failures=count * share) for count, share in counts]
+        site_prior = prior({EvseId(f"e{i}"): history for i, history in enumerate(known)})
+        assert all(0.0 <= failure_rate(history, site_prior) <= 1.0 for history in known)
+
+    def test_of_a_site_where_every_session_failed(self) -> None:
+        known = History(sessions=20.0, failures=20.0)
+        assert failure_rate(known, prior({EvseId("a"): known, EvseId("b"): known})) > 0.9
+
     def test_few_sessions_do_not_lie(self) -> None:
         many = {EvseId(f"e{i}"): History(sessions=200.0, failures=10.0) for i in range(10)}
         one = {**many, EvseId("new"): History(sessions=1.0, failures=1.0)}

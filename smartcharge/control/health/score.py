@@ -36,7 +36,8 @@ def prior(histories: Mapping[EvseId, History]) -> tuple[float, float]:
     total = sum(h.sessions for h in seen)
     if len(seen) < 2 or total < 10.0 * len(seen):
         return WEAKEST
-    mean = max(sum(h.failures for h in seen) / total, 1e-3)
+    # A site where nothing failed yet, or everything did, tells nothing of how its EVSEs differ.
+    mean = min(max(sum(h.failures for h in seen) / total, 1e-3), 1.0 - 1e-3)
     spread = sum(h.sessions * (h.failures / h.sessions - mean) ** 2 for h in seen) / total
     # Of the spread between EVSEs, part is the chance of few sessions; what is left is true difference.
     chance = mean * (1.0 - mean) * len(seen) / total
