@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from smartcharge.control.health.detect import OURS
 from smartcharge.control.health.rules import RULES
+from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.events import FaultRaised
-from smartcharge.faults import OrderKind, Response
+from smartcharge.faults import Cause, OrderKind, Response
 from smartcharge.sim.ailments import CAUSES
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Detection, Result, Toll
@@ -27,6 +29,16 @@ AFTER_S: Final = 12 * 3600.0
 """How long after its repair a fault may still cost energy where a derate outlives it: ramp, probation, latch [s]."""
 BEFORE_S: Final = 6 * 3600.0
 """How long before the first car that a fault concerns its days begin [s]: the others are there by then."""
+_SHOWS_AS: Final[Mapping[FaultKind, Sequence[Cause]]] = MappingProxyType({
+    FaultKind.STATION_SILENT: (Cause.METER_FAILED,),
+    FaultKind.STATION_DEAD: (Cause.METER_FAILED, Cause.SESSIONS_FAIL),
+    FaultKind.LINK_UNSTEADY: (Cause.METER_FAILED,),
+    FaultKind.METER_FROZEN: (Cause.OVER_LIMIT, Cause.CONTACTOR_WELDED),  # it goes on showing what is long over
+    FaultKind.CONTACTOR_WELDED: (Cause.OVER_LIMIT,),
+    FaultKind.CONTACTOR_STUCK: (Cause.OVER_LIMIT,),
+    FaultKind.PHASE_LOST: (Cause.DRAWS_UNDER,),
+    FaultKind.MODULES_LOST: (Cause.DRAWS_UNDER,),
+})  # fmt: skip
 JUDGED_S: Final = 900.0
 """How long after its end a fault is surely judged [s]."""
 ALARM_S: Final = 86_400.0
@@ -192,7 +204,7 @@ def _each(one: Detection, toll: Toll | None) -> dict[str, Any]:
 
 
 def false_alarms(result: Result) -> list[FaultRaised]:
-    """Return the faults that the controller found by itself at EVSEs where nothing was planted at the time."""
+    """Return the faults that the controller found by itself at EVSEs where nothing like it was planted at the time."""
     ours = [fact for fact in result.facts if isinstance(fact, FaultRaised) and fact.code in OURS]
     return [fact for fact in ours if not any(_explains(d, fact) for d in result.detections)]
 
@@ -200,4 +212,11 @@ def false_alarms(result: Result) -> list[FaultRaised]:
 def _explains(one: Detection, fact: FaultRaised) -> bool:
     is_there = any(fact.evse == name or fact.evse.startswith(f"{name}/") for name in one.target.split(", "))
     is_everywhere = one.kind in (FaultKind.BROKER_DOWN.value, FaultKind.CONTROLLER_KILLED.value)
-    return (is_there or is_everywhere) and one.planted_s - 1.0 <= fact.at_s <= one.until_s + ALARM_S
+    is_then = one.planted_s - 1.0 <= fact.at_s <= one.until_s + ALARM_S
+    return is_then and (is_everywhere or (is_there and _shows(FaultKind(one.kind), fact)))
+
+
+def _shows(kind: FaultKind, fact: FaultRaised) -> bool:
+    """Tell whether a fault may show as a cause: as its own, or as what else it does to readings and sessions."""
+    cause = cause_of(fact, {}, None)
+    return cause is CAUSES.get(kind) or cause in _SHOWS_AS.get(kind, ())

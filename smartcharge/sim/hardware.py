@@ -93,7 +93,8 @@ async def release(cause: Cause, evses: Sequence[EvseId], stage: faults.Stage) ->
                 at_s=now_s(), evse=evse, cause=cause, kind=OrderKind.RELEASE, author=TECHNICIAN, reason="repaired",
                 work_order=WORK_ORDER,
             )  # fmt: skip
-            stage.wire.say(order)
+            if stage.plant.controller is not None:
+                await stage.plant.controller.emit(order)  # as the work orders do, which opens latches
         await asyncio.sleep(RETRY_S)
 
 

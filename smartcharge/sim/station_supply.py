@@ -31,7 +31,7 @@ class Supply:
         self.ignores_profile = False
         """Whether it offers its maximum whatever its profiles say."""
         self.refuses_profile = False
-        """Whether it takes no more profiles."""
+        """Whether it takes no more profiles and gives none up."""
         self._world = world
         self._bays = bays
         self._timers = timers
@@ -55,6 +55,8 @@ class Supply:
 
     def clear(self, which: Filter) -> bool:
         """Remove charging profiles; return whether there were any."""
+        if self.refuses_profile:
+            return False
         found = self.profiles.clear(which)
         if found:
             self._obey()

@@ -13,10 +13,18 @@ from smartcharge.control.health.score import failure_rate, prior, scores, warmth
 from smartcharge.control.health.vocabulary import cause_of
 from smartcharge.control.health.watch import warmed
 from smartcharge.control.topology import Topology
-from smartcharge.events import Charging, ChargingChanged, FaultRaised, Metered, Unplugged
+from smartcharge.events import (
+    Charging,
+    ChargingChanged,
+    FaultRaised,
+    Metered,
+    StationOffline,
+    StationOnline,
+    Unplugged,
+)
 from smartcharge.faults import Cause
-from smartcharge.model import EvseId, Phases, Wiring
-from tests.builders import row_of, told
+from smartcharge.model import EvseId, Phases, StationId, Wiring
+from tests.builders import commanded, rejected, row_of, told
 from tests.control.sick import UNMETERED, A, B, Sick
 
 
@@ -229,6 +237,76 @@ class TestDrawsUnder:
         for token in "abcdefgh":
             sick.session(600.0, token=token, amps=12.0, offered_a=30.0)
         assert not has(sick, Cause.DRAWS_UNDER)
+
+
+class TestRefuses:
+    """A station that refuses what it is told keeps its room, and somebody has a look."""
+
+    def refused(self, sick: Sick, times: int) -> None:
+        for _ in range(times):
+            sick.now_s += 40.0
+            command = commanded("a/1", 10.0, sick.now_s, command_id=sick.state.last_command_id + 1)
+            sick.take(command, rejected(command, sick.now_s))
+
+    def test_five_refusals_in_a_row_and_one_acceptance(self) -> None:
+        sick = Sick()
+        self.refused(sick, 4)
+        assert not has(sick, Cause.REFUSES)
+        self.refused(sick, 1)
+        assert has(sick, Cause.REFUSES)
+        assert sick.cap_a() == 32.0, "it costs nothing"
+        assert sick.state.reserved_a(A, sick.now_s) == 32.0, "nor does it free anything"
+        sick.wait(61.0)
+        assert sick.services() == [("evse a/1", Cause.REFUSES, "P2")]
+        sick.take(*told("a/1", 10.0, sick.now_s, command_id=90))
+        assert not has(sick, Cause.REFUSES)
+
+    def test_an_acceptance_in_between_starts_the_count_anew(self) -> None:
+        sick = Sick()
+        self.refused(sick, 4)
+        sick.take(*told("a/1", 10.0, sick.now_s, command_id=90))
+        self.refused(sick, 4)
+        assert not has(sick, Cause.REFUSES)
+
+
+class TestLinks:
+    """Connections that come and go, and stations that stay away."""
+
+    def reconnect(self, sick: Sick, times: int, every_s: float) -> None:
+        for _ in range(times):
+            sick.wait(every_s, every_s)
+            sick.take(StationOffline(at_s=sick.now_s, station=StationId("a"), reason="lost"))
+            sick.wait(5.0, 5.0)
+            sick.take(StationOnline(at_s=sick.now_s, station=StationId("a")))
+
+    def faults(self, sick: Sick) -> set[tuple[str, Cause]]:
+        return set(sick.state.site_faults)
+
+    def test_six_connections_within_an_hour_and_an_hour_with_less(self) -> None:
+        sick = Sick()  # connected a minute ago: that is one
+        self.reconnect(sick, 4, 400.0)
+        assert not self.faults(sick)
+        self.reconnect(sick, 1, 400.0)
+        assert self.faults(sick) == {("station a", Cause.RECONNECTS)}
+        assert sick.services() == [("station a", Cause.RECONNECTS, "P3")]
+        assert sick.cap_a() == 32.0
+        sick.wait(3600.0, 60.0)
+        assert not self.faults(sick)
+
+    def test_ten_minutes_apart_or_more_they_are_none(self) -> None:
+        sick = Sick()
+        self.reconnect(sick, 12, 800.0)
+        assert not self.faults(sick)
+
+    def test_away_for_an_hour_somebody_comes(self) -> None:
+        sick = Sick()
+        sick.take(StationOffline(at_s=sick.now_s, station=StationId("a"), reason="lost"))
+        sick.wait(3599.0, 60.0)
+        assert sick.services() == []
+        sick.wait(2.0)
+        assert sick.services() == [("station a", Cause.OFFLINE, "P2")]
+        sick.take(StationOnline(at_s=sick.now_s, station=StationId("a")))
+        assert not self.faults(sick)
 
 
 class TestScore:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from smartcharge.control.allocation import allocate
@@ -117,6 +119,18 @@ class TestFrozenMeter:
     def test_does_not_stop_the_car(self, state: State) -> None:
         state = judged(state, *(reading(16.0, NOON_S + s, 100.0) for s in range(0, 361, 60)))
         assert effective_limits(state, NOON_S + 400.0).caps[A].limit_a == 32.0
+
+
+class TestCarsSeen:
+    def test_so_many_are_remembered_and_who_was_away_longest_is_forgotten(self) -> None:
+        cars: Mapping[str, conduct.CarSeen] = {}
+        for number in range(conduct.MOST_CARS):
+            cars = conduct.seen(cars, Visit(began_s=0.0, token=f"car-{number}", peak_a=16.0))
+        cars = conduct.seen(cars, Visit(began_s=0.0, token="car-0", peak_a=9.0))
+        cars = conduct.seen(cars, Visit(began_s=0.0, token="new", peak_a=10.0))
+        assert len(cars) == conduct.MOST_CARS
+        assert cars["car-0"].best_a == 16.0, "it was there just now"
+        assert "car-1" not in cars
 
 
 class TestFallingShort:

@@ -75,8 +75,10 @@ class TestTolls:
         said = FaultRaised(at_s=START_S + 100.0, evse=EvseId("n1/1"), code="over-limit")
         told = FaultRaised(at_s=START_S + 100.0, evse=EvseId("n1/1"), code="GroundFailure")
         assert false_alarms(result("edf", detections=(detection(60.0),), facts=(said, told))) == [said]
-        mine = FaultRaised(at_s=START_S + 100.0, evse=EvseId("n0/1"), code="over-limit")
+        mine = FaultRaised(at_s=START_S + 100.0, evse=EvseId("n0/1"), code="meter-stale")
         assert false_alarms(result("edf", detections=(detection(60.0),), facts=(mine,))) == []
+        other = replace(mine, code="over-limit")
+        assert false_alarms(result("edf", detections=(detection(60.0),), facts=(other,))) == [other]
 
 
 @pytest.fixture(scope="module")

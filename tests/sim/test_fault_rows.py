@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from smartcharge.model import (
     StationId,
     Wiring,
 )
+from smartcharge.ports import Snapshot
 from smartcharge.sim.ailments import SIMULATED_CODES, VENDOR
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Result
@@ -129,7 +131,28 @@ def played() -> Result:
         settings=settings, policy="greedy", visits=tuple(sorted(visits(), key=lambda v: v.arrive_s)),
         start_s=DAY_S + 38_400.0, end_s=DAY_S + 59_400.0, scenario=scenario(), transport=Transport.OCPP,
     )  # fmt: skip
-    return simulate(run)
+    return simulate(run, observers=(RESERVED,))
+
+
+class Reserved:
+    """What was reserved for stations whose current goes on although they are blocked [A], and what may be drawn."""
+
+    def __init__(self) -> None:
+        self.least_a: dict[str, float] = {}
+
+    def observe(self, snapshot: Snapshot) -> None:
+        for case in CASES:
+            name = EvseId(case.name + ".0")
+            repaired_s = at_s(case.row["at"]) + case.row["duration_s"]
+            if not case.row["still_drawn"] or snapshot.at_s >= repaired_s:
+                continue
+            evse = snapshot.state.evses[name]
+            if Cause.CONTACTOR_WELDED in evse.health.deratings:
+                reserved_a = snapshot.state.reserved_a(name, snapshot.at_s)
+                self.least_a[name] = min(self.least_a.get(name, inf), reserved_a)
+
+
+RESERVED = Reserved()
 
 
 def of(case: Case) -> set[str]:
@@ -190,6 +213,13 @@ class TestAllRows:
 
     def test_nothing_is_broken_on_the_way(self, played: Result) -> None:
         assert played.violations == ()
+
+    def test_a_block_frees_nothing_that_is_still_drawn(self, played: Result) -> None:
+        """Welded contactors: until they are repaired all that flows stays in the budget."""
+        assert played.violations == ()
+        assert set(RESERVED.least_a) == {f"{case.name}.0" for case in CASES if case.row["still_drawn"]}
+        for name, least_a in RESERVED.least_a.items():
+            assert least_a >= 31.0, name
 
     def test_nobody_else_is_blamed(self, played: Result) -> None:
         """Every fault that was found is one that was planted there."""

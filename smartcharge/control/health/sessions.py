@@ -28,6 +28,8 @@ SLACK: Final = 0.5
 """What the CUSUM forgives each session, in standard deviations."""
 MOST: Final = 2.0
 """The most that one session adds, in standard deviations: three cars that came almost full never make a fault."""
+MOST_CARS: Final = 2_000
+"""Cars that are remembered: at a public site new ones come every day."""
 _FORGETS: Final = 0.98
 """What a session leaves of the weight of those before it."""
 
@@ -77,7 +79,7 @@ def seen(cars: Mapping[str, CarSeen], visit: Visit | None) -> Mapping[str, CarSe
     if visit is None or visit.token is None:
         return cars
     known = cars.get(visit.token, CarSeen())
-    return cars if known.best_a >= visit.peak_a else {**cars, visit.token: replace(known, best_a=visit.peak_a)}
+    return _with(cars, visit.token, replace(known, best_a=max(known.best_a, visit.peak_a)))
 
 
 def complained(cars: Mapping[str, CarSeen], visit: Visit | None) -> Mapping[str, CarSeen]:
@@ -85,7 +87,15 @@ def complained(cars: Mapping[str, CarSeen], visit: Visit | None) -> Mapping[str,
     if visit is None or visit.token is None:
         return cars
     known = cars.get(visit.token, CarSeen())
-    return {**cars, visit.token: replace(known, errors=known.errors + 1)}
+    return _with(cars, visit.token, replace(known, errors=known.errors + 1))
+
+
+def _with(cars: Mapping[str, CarSeen], token: str, car: CarSeen) -> Mapping[str, CarSeen]:
+    """Return what is known of cars, the newest last; who was not there for longest is forgotten first."""
+    others = {name: known for name, known in cars.items() if name != token}
+    while len(others) >= MOST_CARS:
+        del others[next(iter(others))]
+    return {**others, token: car}
 
 
 def _judged(evse: EvseState, history: History, visit: Visit, event: TransactionEnded, *, is_success: bool) -> History:
