@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from enum import Enum
 from math import sqrt
 from typing import NamedTuple, NewType, Self
@@ -312,12 +313,27 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A price of energy that holds at some hours of some days, by the clock of the site."""
+
+    per_kwh: float
+    starts: time = time.min
+    ends: time = time.min
+    """Up to here; at ``starts`` or before it: of the next day, and midnight is the end of the day."""
+    weekdays: frozenset[int] = frozenset(range(7))
+    """Days on which it holds, 0 is Monday; after midnight it is the next day."""
+    months: frozenset[int] = frozenset(range(1, 13))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """What the plan weighs: prices in the site's currency."""
 
     currency: str = "EUR"
     energy_per_kwh: float = 0.25
-    """Price of energy when no tariff is known [money/kWh]."""
+    """Price of energy when no other is known [money/kWh]."""
+    tariff: tuple[Rate, ...] = ()
+    """Prices by the clock; of those that hold the first counts, and prices that were sent go before them."""
     co2_per_kg: float = 0.0
     """What a kilogram of CO2 is worth, where somebody tells the intensity of the grid [money/kg]."""
     peak_per_kw: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 from hypothesis import strategies as st
@@ -230,6 +231,8 @@ def plan(at_s: float = NOON_S, **current_a: float) -> Plan:
         edges_s=(at_s, at_s + 3600.0),
         current_a={EvseId(f"{name}/1"): (amps,) for name, amps in current_a.items()},
         shortfall_wh={},
+        per_kwh=(0.25,),
+        peak_w=inf,
         outcome=Outcome.FEASIBLE,
         solver="by hand",
         solve_s=0.0,

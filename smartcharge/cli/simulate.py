@@ -28,6 +28,7 @@ from smartcharge.sim.campaign import Campaign, OnSample, check_targets, play, su
 from smartcharge.sim.cars import Battery
 from smartcharge.sim.clairvoyant import hindsight
 from smartcharge.sim.field import field_faults
+from smartcharge.sim.prices import read_prices
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.runner import Run, Transport
 from smartcharge.sim.scenario import Scenario, load_scenario
@@ -49,6 +50,7 @@ def simulate(  # noqa: PLR0913 - one parameter an option
     pilots: options.StationPilots = Pilots.SITE,
     is_uninterrupted: options.Uninterrupted = False,
     capacity_w: options.Capacity = None,
+    prices: options.PricesFile = None,
     faults: options.Faults = None,
     policies: options.Policies = None,
     transport: options.Way = Transport.OCPP,
@@ -89,6 +91,7 @@ def simulate(  # noqa: PLR0913 - one parameter an option
         settings=settings, policy=policies[0], visits=visits, start_s=cars.start_s,
         end_s=_end_s(cars, visits) if until_empty else cars.end_s, scenario=scenario, transport=transport,
         assumptions=assumptions, history=cars.history, seed=seed,
+        prices=None if prices is None else read_prices(prices, settings.site.timezone),
         weighs_faults=faults is not None,
     )  # fmt: skip
     campaign = _campaign(run, policies, cars, jobs=jobs or os.cpu_count() or 1, log_level=log_level)

@@ -105,6 +105,13 @@ Uninterrupted: TypeAlias = Annotated[
 Capacity: TypeAlias = Annotated[
     float | None, typer.Option(min=0.0, help="As if the grid connection had only this power.", rich_help_panel=_ASSUMED)
 ]
+PricesFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices", metavar="FILE", help="Prices of energy (CSV: start_at,per_kwh) that the site is sent.",
+        rich_help_panel=_ASSUMED,
+    ),
+]  # fmt: skip
 FIELD: Final = "field"
 """Instead of a file: faults at field rates."""
 

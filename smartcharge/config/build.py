@@ -17,10 +17,12 @@ from smartcharge.config.keys import (
     GroupLineKeys,
     HttpKeys,
     MeterKeys,
+    MoneyKeys,
     MqttKeys,
     OpenAdr2bKeys,
     OpenAdrKeys,
     OscpKeys,
+    RateKeys,
     SiteFile,
     StationKeys,
 )
@@ -36,6 +38,7 @@ from smartcharge.config.secrets import (
 )
 from smartcharge.config.settings import MaintenanceSettings, Settings, StoreSettings
 from smartcharge.config.tokens import read_tokens
+from smartcharge.config.values import WEEKDAYS
 from smartcharge.config.vendors import vendor_codes
 from smartcharge.csms.authority import TokenPolicy
 from smartcharge.csms.settings import OcppSettings
@@ -56,6 +59,7 @@ from smartcharge.model import (
     Money,
     Pause,
     Phases,
+    Rate,
     Rotation,
     ScheduleKind,
     Site,
@@ -114,10 +118,21 @@ def _site(file: SiteFile, folder: Path) -> Site:
         circuits=circuits,
         stations=stations,
         timing=Timing(**file.timing.model_dump()),
-        money=Money(**file.money.model_dump()),
+        money=_money(file.money),
         grid=operators(file.grid, file.site.id, circuits, stations),
         grid_limit=Staleness(age_s=file.limits.grid_age_s, hold_s=file.limits.grid_hold_s),
         vendor_codes=vendor_codes(file.faults.vendors, folder),
+    )
+
+
+def _money(keys: MoneyKeys) -> Money:
+    return Money(**keys.model_dump(exclude={"tariff"}), tariff=tuple(map(_rate, keys.tariff)))
+
+
+def _rate(keys: RateKeys) -> Rate:
+    weekdays = frozenset(map(WEEKDAYS.index, keys.weekdays))
+    return Rate(
+        per_kwh=keys.per_kwh, starts=keys.starts, ends=keys.ends, weekdays=weekdays, months=frozenset(keys.months)
     )
 
 

@@ -7,21 +7,33 @@ is the end of its name.  What one value alone cannot show to be wrong is found i
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import time
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from smartcharge.config.settings import StoreSettings
-from smartcharge.config.values import Id, Ids, NotNegative, PerPhase, Port, Positive, Rotations, Timezone
+from smartcharge.config.values import (
+    WEEKDAYS,
+    Id,
+    Ids,
+    NotNegative,
+    PerPhase,
+    Port,
+    Positive,
+    Rotations,
+    Timezone,
+    Weekday,
+)
 from smartcharge.csms.settings import OcppSettings
 from smartcharge.grid.settings import HttpSettings
-from smartcharge.model import Charging, CircuitId, GridSource, Group, Member, Money, Phases, Site, Timing
+from smartcharge.model import Charging, CircuitId, GridSource, Group, Member, Money, Phases, Rate, Site, Timing
 from smartcharge.mqtt.settings import MqttSettings
 
 _SITE: dict[str, Any] = {field.name: field.default for field in fields(Site)}
 _HTTP = HttpSettings()
 _GRID = GridSource(id="", circuit=CircuitId(""))
-_TIMING, _MONEY, _MQTT = Timing(), Money(), MqttSettings()
+_TIMING, _MONEY, _MQTT, _RATE = Timing(), Money(), MqttSettings(), Rate(per_kwh=0.0)
 _CHARGING = Charging()
 _OCPP, _STORE = OcppSettings(), StoreSettings()
 
@@ -82,13 +94,30 @@ class TimingKeys(Keys):
     """Period at which stations are told to send a heartbeat."""
 
 
+class RateKeys(Keys):
+    """A price of energy at some hours of some days, by the clock of the site; of those that hold the first counts."""
+
+    per_kwh: float
+    """Price of energy; may be negative."""
+    starts: time = _RATE.starts
+    """When it begins, e.g. `07:00:00`."""
+    ends: time = _RATE.ends
+    """When it ends; at `starts` or before it is on the next day, so `00:00:00` is the end of the day."""
+    weekdays: Annotated[list[Weekday], Field(min_length=1)] = list(WEEKDAYS)
+    """Days on which it holds; after midnight it is the next day."""
+    months: Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=1)] = sorted(_RATE.months)
+    """Months in which it holds, 1 is January."""
+
+
 class MoneyKeys(Keys):
     """What the plan weighs: prices in the site's currency."""
 
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = _MONEY.currency
     """ISO 4217 code of the currency."""
     energy_per_kwh: float = _MONEY.energy_per_kwh
-    """Price of energy while no tariff is known; may be negative, as on a spot market."""
+    """Price of energy while no other is known; may be negative, as on a spot market."""
+    tariff: list[RateKeys] = []
+    """Prices by the clock; prices that arrive over MQTT or OpenADR go before them."""
     co2_per_kg: NotNegative = _MONEY.co2_per_kg
     """What a kilogram of CO2 is worth, on top of the price; for operators who tell the intensity of the grid."""
     peak_per_kw: NotNegative = _MONEY.peak_per_kw

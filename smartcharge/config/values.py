@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from math import inf
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
@@ -67,6 +67,9 @@ NotNegative: TypeAlias = Annotated[float, Field(ge=0.0)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 Timezone: TypeAlias = Annotated[str, AfterValidator(_timezone)]
 Ids: TypeAlias = Annotated[list[str], Field(min_length=1), AfterValidator(_expanded)]
+
+Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: Final[tuple[Weekday, ...]] = get_args(Weekday)
 
 _NUMBER = {"type": "number", "minimum": 0}
 PerPhase: TypeAlias = Annotated[

@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from smartcharge.control.flow import Flow
 from smartcharge.control.health.score import scores
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
-from smartcharge.control.planning import offer_cap_a, wants_more
+from smartcharge.control.planning import beside_w, offer_cap_a, wants_more
 from smartcharge.control.reach import is_commandable, is_reliable
 from smartcharge.control.state import State
 from smartcharge.model import Evse, EvseId
@@ -36,7 +37,7 @@ def allocate(state: State, limits: Limits, plan: Plan | None, now_s: float) -> D
     site = _Site.of(state, limits, now_s)
     order = _order(site)
     wishes = {e: _wish(state, limits, plan, site.names[e], now_s) for e in order}
-    targets = _fit(site, order, wishes)
+    targets = _fit(site, order, wishes, inf if plan is None else plan.peak_w)
     granted = _raise(site, order, targets)
     setpoints = {
         name: Setpoint(limit_a=granted[e], reason=_reason(site, e, granted[e], targets[e], wishes[e]))
@@ -143,7 +144,10 @@ def _wish(state: State, limits: Limits, plan: Plan | None, name: EvseId, now_s: 
     if planned_a is None:
         return _Wish(limit_a=evse.evse.min_a, reason="waiting for the plan")
     if planned_a < evse.evse.min_a - _ROUNDING_A:
-        return _comfort(evse, "the plan: not now")
+        is_dear = plan is not None and plan.is_cheaper_later(name, now_s)
+        return (
+            _comfort(evse, "the plan: not now") if not is_dear else _Wish(limit_a=0.0, reason="the plan: cheaper later")
+        )
     highest_a, reason = min((cap.limit_a, cap.source), (offer_cap_a(evse), "the car takes no more"))
     return _Wish(limit_a=min(planned_a, highest_a), reason=reason if planned_a >= highest_a else "the plan")
 
@@ -153,15 +157,22 @@ def _comfort(evse: EvseState, reason: str) -> _Wish:
     return _Wish(limit_a=evse.evse.min_a if _is_charging(evse) else 0.0, reason=reason, is_comfort=True)
 
 
-def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish]) -> dict[int, float]:
-    """Return targets that fit beside what is fixed: those that need energy first, comfort in what remains."""
+def _fit(site: _Site, order: Sequence[int], wishes: Mapping[int, _Wish], peak_w: float) -> dict[int, float]:
+    """Return targets that fit beside what is fixed: those that need energy first, comfort in what remains.
+
+    Comfort is the least of all: it raises no power above ``peak_w``, that which is paid for anyway.
+    """
     reliable = [e for e in order if e in site.reliable]
     needs = [e for e in reliable if not wishes[e].is_comfort]
     flow = site.flow(site.fixed_a)
     _share(site, flow, needs, {e: wishes[e].limit_a for e in needs})
+    watts_per_amp = site.state.topology.watts_per_amp
+    paid_w = peak_w - beside_w(site.state) - float(watts_per_amp @ flow.current_a)
     for e in reliable:
-        if wishes[e].is_comfort and wishes[e].limit_a > 0.0 and flow.fits_with(e, wishes[e].limit_a):
-            flow.set(e, wishes[e].limit_a)
+        comfort_a = wishes[e].limit_a if wishes[e].is_comfort else 0.0
+        if comfort_a > 0.0 and watts_per_amp[e] * comfort_a <= paid_w and flow.fits_with(e, comfort_a):
+            paid_w -= float(watts_per_amp[e]) * comfort_a
+            flow.set(e, comfort_a)
     targets = {e: floor_to_step(site.evses[e].evse, float(flow.current_a[e])) for e in reliable}
     for e in order:
         if e not in targets:

@@ -18,6 +18,7 @@ from smartcharge.control.prediction import History, Quantity, is_regular, quanti
 from smartcharge.control.reach import is_reliable
 from smartcharge.control.sessions import visitor
 from smartcharge.control.state import State
+from smartcharge.control.tariff import course
 from smartcharge.events import Charging
 from smartcharge.model import Evse, EvseId, Money, Session
 from solvers.problem import Floats, Problem, Schedule
@@ -102,15 +103,27 @@ def question(state: State, limits: Limits, now_s: float) -> Question | None:
 def plan_of(question: Question, schedule: Schedule) -> Plan:
     """Return the plan that a verified schedule makes."""
     evses = [request.evse for request in question.requests]
+    missing = schedule.shortfall_wh / question.problem.demand_wh
     return Plan(
         made_at_s=float(question.edges_s[0]),
         edges_s=tuple(map(float, question.edges_s)),
         current_a={evse: tuple(map(float, schedule.current_a[:, e])) for e, evse in enumerate(evses)},
-        shortfall_wh={evse: float(schedule.shortfall_wh[e]) for e, evse in enumerate(evses)},
+        shortfall_wh={r.evse: float(missing[e]) * r.need_wh for e, r in enumerate(question.requests)},
+        per_kwh=tuple(map(float, question.problem.price * 1000.0)),
+        peak_w=_peak_w(question.problem, schedule),
         outcome=schedule.outcome,
         solver=schedule.solver,
         solve_s=schedule.solve_s,
     )
+
+
+def _peak_w(problem: Problem, schedule: Schedule) -> float:
+    """Return the highest mean power of a metering period so far and in a schedule [W]; infinite if it is free."""
+    if problem.peak_price == 0.0:
+        return inf
+    power_w = problem.base_w + schedule.current_a @ problem.watts_per_amp
+    means_w = power_w if problem.peak_share is None else problem.peak_share @ power_w + problem.peak_base_w
+    return max(problem.peak_w, float(means_w.max()))
 
 
 def requests_of(state: State, limits: Limits, now_s: float) -> list[Request]:
@@ -209,7 +222,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
     taken = np.array([_taken_share(state.evses[request.evse]) for request in requests])
     money = state.site.money
     slot_s = np.diff(edges_s)
-    watts_per_amp = state.topology.watts_per_amp[columns] * taken * np.array([evse.efficiency for evse in evses])
+    watts_per_amp = state.topology.watts_per_amp[columns] * taken
     demand_wh = _demand_wh(requests, evses, watts_per_amp * float(slot_s[0]) / 3600.0)
     share, past_w = periods(state.demand, edges_s, money.peak_period_s)
     return Problem(
@@ -224,15 +237,15 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         steps_a=_steps_a(evses),
         pause_price=_pause_price(state, requests, demand_wh, float(edges_s[0])),
         fair_price=FAIR_SHARE * _shortfall_price(money, 0),
-        # A need that was rounded up is worth no more than before.
+        # A need that was rounded up, or costs a rectifier its losses, is worth no more than before.
         shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
-        price=_price(state, edges_s),
+        price=course(state.site, state.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0 + _carbon_price(state, edges_s),
         early_price=_early_price(money, requests, float(edges_s[0])) * _soundness(state, requests),
         peak_price=money.peak_per_kw / 1000.0,
         peak_w=state.demand.highest_w,
         peak_share=share,
         peak_base_w=past_w,
-        base_w=np.full(1, _beside_w(state)),
+        base_w=np.full(1, beside_w(state)),
         present_a=np.array([_present_a(state.evses[request.evse]) for request in requests]),
         change_price=money.early_per_kwh_h / 1000.0 * CALM_WH_H_PER_A,
         gap=GAP_SHARE * _shortfall_price(money, 0) * sum(request.need_wh for request in requests),
@@ -240,7 +253,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
     )
 
 
-def _beside_w(state: State) -> float:
+def beside_w(state: State) -> float:
     """Return the load beside the cars that flows through the grid connection [W]; 0 where it has no meter."""
     root = state.site.circuits[0]
     meter = state.meters.get(root.id)
@@ -248,12 +261,12 @@ def _beside_w(state: State) -> float:
 
 
 def _demand_wh(requests: Sequence[Request], evses: Sequence[Evse], wh_per_amp: Floats) -> Floats:
-    """Return what each request wants [Wh], shape (E,): at least what the lowest current brings in the first slot.
+    """Return what each request draws for what it wants [Wh], shape (E,): at least the lowest current in the first slot.
 
     A smaller rest could never be planned there, and would be put off from plan to plan; the car stops by itself.
     """
     lowest_a = np.array([min((step for step in evse.steps_a if step > 0.0), default=evse.min_a) for evse in evses])
-    need_wh = np.array([request.need_wh for request in requests])
+    need_wh = np.array([request.need_wh / evse.efficiency for request, evse in zip(requests, evses, strict=True)])
     return np.asarray(np.maximum(need_wh, lowest_a * wh_per_amp), dtype=np.float64)
 
 
@@ -330,20 +343,14 @@ def _limit_a(state: State, requests: Sequence[Request], edges_s: Floats) -> Floa
     return np.maximum(limit_a - taken_a, 0.0)
 
 
-def _price(state: State, edges_s: Floats) -> Floats:
-    """Return the price of energy at the start of each slot, with that of its CO2 [money/Wh], shape (T,)."""
-    money, prices, intensity = state.site.money, state.prices, state.intensity
-    flat = np.full(len(edges_s) - 1, money.energy_per_kwh)
-    energy = flat if prices is None else _at(edges_s, prices.start_s, prices.step_s, prices.per_kwh, flat)
+def _carbon_price(state: State, edges_s: Floats) -> Floats:
+    """Return what the CO2 of a watt-hour is worth at the start of each slot [money/Wh], shape (T,)."""
+    money, intensity = state.site.money, state.intensity
+    slots = len(edges_s) - 1
     if intensity is None or money.co2_per_kg == 0.0:
-        return energy / 1000.0
-    mean_g = np.full_like(flat, np.mean(intensity.g_per_kwh))  # nothing is saved by waiting for what nobody knows
-    grams = _at(edges_s, intensity.start_s, intensity.step_s, intensity.g_per_kwh, mean_g)
-    return np.asarray((energy + money.co2_per_kg * grams / 1000.0) / 1000.0, dtype=np.float64)
-
-
-def _at(edges_s: Floats, start_s: float, step_s: float, values: Sequence[float], otherwise: Floats) -> Floats:
-    """Return a series of even steps at the start of each slot, and something else where it says nothing, shape (T,)."""
-    index = np.floor((edges_s[:-1] - start_s) / step_s).astype(int)
-    is_known = (index >= 0) & (index < len(values))
-    return np.asarray(np.where(is_known, np.array(values)[np.where(is_known, index, 0)], otherwise), dtype=np.float64)
+        return np.zeros(slots)
+    mean_g = np.mean(intensity.g_per_kwh)  # nothing is saved by waiting for what nobody knows
+    index = np.floor((edges_s[:-1] - intensity.start_s) / intensity.step_s).astype(int)
+    is_known = (index >= 0) & (index < len(intensity.g_per_kwh))
+    grams = np.where(is_known, np.array(intensity.g_per_kwh)[np.where(is_known, index, 0)], mean_g)
+    return np.asarray(money.co2_per_kg * grams / 1e6, dtype=np.float64)

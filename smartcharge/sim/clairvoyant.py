@@ -14,6 +14,7 @@ from math import ceil, floor
 
 import numpy as np
 
+from smartcharge.control.tariff import course
 from smartcharge.sim.recordings import Visit
 from smartcharge.sim.result import Result
 from smartcharge.sim.runner import UNCONTROLLED, Run, grid_limits, loads_of
@@ -77,9 +78,8 @@ def hindsight(run: Run, results: Iterable[Result]) -> Hindsight | None:
 
 def optimum(run: Run, wanted_wh: Mapping[str, float] | None = None) -> Optimum | None:
     """Return the optimum of a run; `wanted_wh` by session [Wh], unless said what was recorded; None if unproven."""
-    money = run.settings.site.money
     wanted_wh = wanted_wh or {visit.session_id: visit.energy_wh for visit in run.visits}
-    energy_wh, peak_w = 0.0, 0.0
+    energy_wh, cost, peak_w = 0.0, 0.0, 0.0
     for visits in _stretches(run):
         if visits[-1].arrive_s - visits[0].arrive_s > LONGEST_S:
             return None
@@ -87,20 +87,27 @@ def optimum(run: Run, wanted_wh: Mapping[str, float] | None = None) -> Optimum |
         schedule = SOLVERS["optimal"](problem, DEADLINE_S)
         if schedule.outcome is not Outcome.OPTIMAL:
             return None
-        energy_wh += float(problem.demand_wh.sum() - schedule.shortfall_wh.sum())
-        peak_w = max(peak_w, float((schedule.current_a @ problem.watts_per_amp + base_w).max()))
-    return Optimum(
-        energy_wh=energy_wh, cost=energy_wh / 1000.0 * money.energy_per_kwh + peak_w / 1000.0 * money.peak_per_kw
-    )
+        power_w = schedule.current_a @ problem.watts_per_amp
+        energy_wh += float((problem.demand_wh - schedule.shortfall_wh) @ _efficiencies(run, visits))
+        cost += float(problem.price @ (power_w * problem.slot_s)) / 3600.0
+        peak_w = max(peak_w, float((power_w + base_w).max()))
+    return Optimum(energy_wh=energy_wh, cost=cost + peak_w / 1000.0 * run.settings.site.money.peak_per_kw)
 
 
 def _least_cost(run: Run, result: Result) -> float | None:
     """Return the least at which every visit could have had what it got under a policy; None if unproven."""
     money = run.settings.site.money
-    if money.peak_per_kw == 0.0:
-        return result.energy_delivered_wh / 1000.0 * money.energy_per_kwh
+    if money.peak_per_kw == 0.0 and not money.tariff and run.prices is None:  # then when it flows does not matter
+        drawn_wh = [result.session_wh[v.session_id] for v in run.visits] / _efficiencies(run, run.visits)
+        return float(drawn_wh.sum()) / 1000.0 * money.energy_per_kwh
     best = optimum(run, result.session_wh)
     return None if best is None else best.cost
+
+
+def _efficiencies(run: Run, visits: Sequence[Visit]) -> Floats:
+    """Return what reaches each car of what its EVSE draws [Wh/Wh], shape (E,)."""
+    efficiency = {evse.id: evse.efficiency for evse in run.settings.site.evses}
+    return np.array([efficiency[visit.evse] for visit in visits])
 
 
 def _stretches(run: Run) -> Iterator[list[Visit]]:
@@ -134,18 +141,21 @@ def _problem(run: Run, visits: Sequence[Visit], wanted_wh: Mapping[str, float]) 
     coupling, watts_per_amp, highest_a = _columns(run, visits)
     limit_a, base_w = _limits(run, edges_s)
     stays = np.array([(v.arrive_s, min(v.depart_s, run.end_s)) for v in visits])
-    counts, evs = np.ones(len(edges_s) - 1), np.ones(len(visits))
-    price, peak_price = money.energy_per_kwh / 1000.0, money.peak_per_kw / 1000.0
+    evs = np.ones(len(visits))
+    price = course(run.settings.site, run.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0
+    peak_price = money.peak_per_kw / 1000.0
     problem = Problem(
-        slot_s=slot_s * counts,
+        slot_s=np.diff(edges_s),
         coupling=coupling,
         limit_a=limit_a,
         watts_per_amp=watts_per_amp,
         min_a=0.0 * evs,
         max_a=highest_a * _presence(edges_s, stays),
-        demand_wh=np.array([wanted_wh[visit.session_id] for visit in visits]),
-        shortfall_price=FIRST * (price + peak_price * 3600.0 / slot_s) * evs,
-        price=price * counts,
+        demand_wh=np.array([wanted_wh[visit.session_id] for visit in visits]) / _efficiencies(run, visits),
+        shortfall_price=FIRST
+        * (float(np.abs(price).max()) + peak_price * 3600.0 / slot_s)
+        * _efficiencies(run, visits),
+        price=price,
         early_price=0.0 * evs,
         peak_price=peak_price,
         peak_w=0.0,
@@ -166,7 +176,7 @@ def _presence(edges_s: Floats, stays_s: Floats) -> Floats:
 
 
 def _columns(run: Run, visits: Sequence[Visit]) -> tuple[Complexes, Floats, Floats]:
-    """Return phasors per ampere of each visit (3 N, E), watts per ampere (E,) and the highest current [A], (E,)."""
+    """Return phasors per ampere of each visit (3 N, E), AC watts per ampere (E,) and the highest current [A], (E,)."""
     site = run.settings.site
     wires = Wires(site)
     place = {evse.id: i for i, evse in enumerate(site.evses)}
@@ -175,7 +185,7 @@ def _columns(run: Run, visits: Sequence[Visit]) -> tuple[Complexes, Floats, Floa
         evse = site.evses[place[visit.evse]]
         car = run.assumptions.car(visit, evse)
         phasors.append(wires.per_amp[car.phases_at(evse)][:, place[visit.evse]])
-        watts.append(car.watts_per_amp(evse))
+        watts.append(car.watts_per_amp(evse) / evse.efficiency)
         highest.append(min(evse.max_a, car.max_a, car.acceptance[0][1] / car.watts_per_amp(evse)))
     return np.column_stack(phasors), np.array(watts), np.array(highest)
 

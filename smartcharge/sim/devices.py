@@ -12,9 +12,9 @@ from aiomqtt import Client, MqttError
 from pydantic import BaseModel
 
 from smartcharge.clock import now_s
-from smartcharge.events import CircuitMetered, FaultOrder, LimitLifted, LimitSet, NeedStated
+from smartcharge.events import CircuitMetered, FaultOrder, LimitLifted, LimitSet, NeedStated, PricesSet
 from smartcharge.model import CircuitId, Phases, Site
-from smartcharge.mqtt.payloads import CarNeed, CircuitReading, FaultDecision, SignedPhaseCurrents
+from smartcharge.mqtt.payloads import CarNeed, CircuitReading, FaultDecision, Prices, SignedPhaseCurrents
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.topics import Topics
 from smartcharge.ports import Emit
@@ -30,7 +30,7 @@ LIMIT_RENEWED_S = 60.0
 LIMIT_VALID_S = 300.0
 """A limit is said again every minute and is good for five: silence shows within that time [s]."""
 
-Said = CircuitMetered | NeedStated | LimitSet | LimitLifted | FaultOrder
+Said = CircuitMetered | NeedStated | LimitSet | LimitLifted | FaultOrder | PricesSet
 
 
 class Wire(Protocol):
@@ -119,6 +119,9 @@ class MqttWire:
                     limit_a=fact.limit_a, until=None if fact.until_s is None else _utc(fact.until_s),
                 )  # fmt: skip
                 return self._topics.read("fault order", evse=fact.evse), decision
+            case PricesSet():
+                prices = Prices(start_at=_utc(fact.start_s), step_s=fact.step_s, per_kwh=list(fact.per_kwh))
+                return self._topics.read("prices"), prices
             case LimitLifted():
                 lifted = GridLimit(issued_at=_utc(fact.at_s), lifted=True)
                 return self._topics.read("limit", circuit=fact.circuit, source=fact.source), lifted

@@ -15,13 +15,15 @@ from smartcharge.clock import now_s
 from smartcharge.config.settings import Settings
 from smartcharge.control.prediction import History
 from smartcharge.control.state import State
-from smartcharge.events import FaultRaised
+from smartcharge.control.tariff import course
+from smartcharge.events import FaultRaised, PricesSet
 from smartcharge.model import NOTHING, CircuitId, Phases
 from smartcharge.mqtt.settings import MqttSettings
 from smartcharge.ports import Observer
 from smartcharge.sim import loop
 from smartcharge.sim.ailments import SIMULATED_CODES
 from smartcharge.sim.assumptions import Assumptions
+from smartcharge.sim.bill import Bill
 from smartcharge.sim.broker import Broker
 from smartcharge.sim.devices import METER_S, DirectWire, GridOperator, Meters, MqttWire, Wire
 from smartcharge.sim.direct import DirectStations
@@ -67,6 +69,8 @@ class Run:
     transport: Transport = Transport.DIRECT
     assumptions: Assumptions = field(default_factory=Assumptions)
     """What cars are like and what their drivers say; sites and visits are taken as they are given."""
+    prices: PricesSet | None = None
+    """Prices of energy that the controller is sent at the start; None leaves it with those of the site."""
     history: History = field(default_factory=History)
     """What the site has learnt before the first day."""
     seed: int = 0
@@ -84,13 +88,22 @@ def simulate(
 ) -> Result:
     """Return what comes of a run; `on_sample` hears the simulated time [s since 1970] as it passes."""
     began_s = time.perf_counter()
-    stage, served, record = loop.run(_play(run, observers, on_sample), epoch_s=run.start_s, pace=run.pace)
-    return _result(run, stage, served, record, time.perf_counter() - began_s)
+    played = loop.run(_play(run, observers, on_sample), epoch_s=run.start_s, pace=run.pace)
+    return _result(run, played, time.perf_counter() - began_s)
 
 
-async def _play(
-    run: Run, observers: Sequence[Observer], on_sample: Callable[[float], None]
-) -> tuple[Stage, list[Served], Record]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Played:
+    """What a run left behind."""
+
+    stage: Stage
+    served: list[Served]
+    record: Record
+    energy_cost: float
+    """What the energy of the cars cost [money]."""
+
+
+async def _play(run: Run, observers: Sequence[Observer], on_sample: Callable[[float], None]) -> _Played:
     world = World(run.settings.site, start_s=run.start_s, loads=loads_of(run))
     driver = LoopDriver(world)
     look_s = 1.0 if run.policy != UNCONTROLLED and run.is_checked else 60.0
@@ -98,15 +111,18 @@ async def _play(
     recorder = Recorder(
         world=world, watcher=watcher, sample_s=run.sample_s, on_sample=on_sample, is_checking=run.is_checked
     )
+    bill = Bill(world=world, prices=course(run.settings.site, run.prices, run.start_s, run.end_s))
     async with _surroundings(run, world, watcher, recorder, observers) as (stage, wire):
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(work, name=name)
                 for name, work in (
                     ("recorder", recorder.run()), ("meters", stage.meters.run()), ("operator", stage.operator.run()),
-                    ("scenario", play(run.scenario, stage)), ("alive", _stay_alive(stage.plant)),
+                    ("scenario", play(run.scenario, stage)), ("alive", _stay_alive(stage.plant)), ("bill", bill.run()),
                 )
             ]  # fmt: skip
+            if run.prices is not None:
+                wire.say(run.prices)
             served = await _traffic(run, stage.fleet, wire, world)
             for task in background:
                 task.cancel()
@@ -114,7 +130,7 @@ async def _play(
             await _check_afterwards(stage, watcher)
         await stage.plant.kill()
     driver.close()
-    return stage, served, watcher.finish()
+    return _Played(stage=stage, served=served, record=watcher.finish(), energy_cost=bill.cost)
 
 
 def loads_of(run: Run) -> dict[CircuitId, Load]:
@@ -248,7 +264,8 @@ async def _check_afterwards(stage: Stage, watcher: Watcher) -> None:
         watcher.note("I5", "the journal does not lead to the state that the controller has")
 
 
-def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s: float) -> Result:
+def _result(run: Run, played: _Played, wall_s: float) -> Result:
+    stage, served, record = played.stage, played.served, played.record
     requested = [one.visit.energy_wh for one in served]
     delivered = [min(one.delivered_wh, one.visit.energy_wh) for one in served]
     shares = [d / r if r > 0.0 else 1.0 for d, r in zip(delivered, requested, strict=True)]
@@ -259,7 +276,7 @@ def _result(run: Run, stage: Stage, served: list[Served], record: Record, wall_s
         energy_delivered_wh=sum(delivered),
         sessions=len(served),
         sessions_met=sum(share >= MET for share in shares),
-        cost=sum(delivered) / 1000.0 * money.energy_per_kwh + recorder.demand.highest_w / 1000.0 * money.peak_per_kw,
+        cost=played.energy_cost + recorder.demand.highest_w / 1000.0 * money.peak_per_kw,
         peak_w=recorder.peak_w,
         fairness=fairness(shares),
         session_wh={one.visit.session_id: d for one, d in zip(served, delivered, strict=True)},

@@ -91,7 +91,7 @@ class TestKeys:
         ("section", "noun", "in_file_only", "in_memory_only"),
         [
             (keys_module.TimingKeys, Timing, set[str](), set[str]()),
-            (keys_module.MoneyKeys, Money, set[str](), set[str]()),
+            (keys_module.MoneyKeys, Money, {"tariff"}, {"tariff"}),
             (keys_module.ChargingKeys, Charging, set[str](), set[str]()),
             (
                 keys_module.OcppKeys,

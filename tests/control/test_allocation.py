@@ -139,6 +139,23 @@ class TestWish:
         assert [s.limit_a for s in setpoints.values()] == [0.0, 26.0]
         assert setpoints[B].reason == "waiting for room: main L1 rating"
 
+    @pytest.mark.parametrize(("dear", "cheap", "given_a"), [(0.30, 0.20, 0.0), (0.20, 0.20, 6.0), (0.10, 0.20, 6.0)])
+    def test_comfort_yields_to_money(self, dear: float, cheap: float, given_a: float) -> None:
+        """The plan charges in the second hour; what flows in the first then would cost more."""
+        two_hours = replace(
+            plan(a=0.0), edges_s=(NOON_S, NOON_S + 3600.0, NOON_S + 7200.0), current_a={A: (0.0, 20.0)},
+            per_kwh=(dear, cheap),
+        )  # fmt: skip
+        assert decide(cars(row_of(1), a=16.0), two_hours)[A].limit_a == given_a
+
+    def test_comfort_raises_no_peak(self) -> None:
+        """Two cars pause at 20 A x 230 V of a third: 2 x 6 A fit below a peak of 32 A, one of them below 26 A."""
+        state = cars(row_of(3), a=6.0, b=6.0, c=20.0)
+        for paid_a, kept in ((32.0, 2), (26.0, 1), (20.0, 0)):
+            wishes = replace(plan(a=0.0, b=0.0, c=20.0), peak_w=paid_a * 230.0)
+            given = decide(state, wishes)
+            assert [given[e].limit_a for e in (A, B)].count(6.0) == kept
+
     @pytest.mark.parametrize("wishes", [None, plan(NOON_S - 7200.0, a=20.0)])
     def test_without_a_plan_is_the_minimum(self, wishes: Plan | None) -> None:
         assert decide(cars(row_of(1), a=0.0), wishes)[A] == Setpoint(limit_a=6.0, reason="waiting for the plan")

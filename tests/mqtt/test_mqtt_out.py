@@ -55,6 +55,8 @@ def make_snapshot(site: Site, *, limit_a: float = 16.0, made_at_s: float = 1000.
         edges_s=(1000.0, 1060.0, 1120.0),
         current_a={YARD: (16.0, 8.0)},
         shortfall_wh={YARD: 0.0},
+        per_kwh=(0.25, 0.25),
+        peak_w=20_000.0,
         outcome=Outcome.OPTIMAL,
         solver="highs",
         solve_s=0.01,
