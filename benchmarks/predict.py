@@ -25,6 +25,8 @@ from solvers.problem import Floats
 
 ACN = Path(__file__).resolve().parents[2] / "shared" / "data" / "acn"
 SHARES: Floats = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
+JUDGED = (Quantity.STAY, Quantity.ENERGY)
+"""What recordings tell the truth of."""
 MIDDLE = 2
 """Place of the median among them."""
 
@@ -85,16 +87,16 @@ def _rows(case: Case) -> Iterator[Row]:
 def _walk(sessions: Sequence[formats.Row], held_out_s: float) -> dict[Quantity, list[Foreseen]]:
     history = History()
     there: list[tuple[float, int, formats.Row]] = []
-    past: dict[Quantity, list[float]] = {quantity: [] for quantity in Quantity}
-    found: dict[Quantity, list[Foreseen]] = {quantity: [] for quantity in Quantity}
+    past: dict[Quantity, list[float]] = {quantity: [] for quantity in JUDGED}
+    found: dict[Quantity, list[Foreseen]] = {quantity: [] for quantity in JUDGED}
     for number, session in enumerate(sessions):
         while there and there[0][0] <= session.arrive_s:
             _, _, gone = heapq.heappop(there)
             history = after(history, _visitor(gone), Ended(at_s=gone.depart_s, energy_wh=gone.energy_wh, is_full=True))
-            for quantity in Quantity:
+            for quantity in JUDGED:
                 past[quantity].append(_truth(gone, quantity))
         if session.arrive_s >= held_out_s:
-            for quantity in Quantity:
+            for quantity in JUDGED:
                 found[quantity].append(_foreseen(history, session, quantity, past[quantity]))
         heapq.heappush(there, (session.depart_s, number, session))
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
 from enum import Enum
 from math import sqrt
 from typing import NamedTuple, NewType, Self
@@ -317,9 +316,10 @@ class Rate:
     """A price of energy that holds at some hours of some days, by the clock of the site."""
 
     per_kwh: float
-    starts: time = time.min
-    ends: time = time.min
-    """Up to here; at ``starts`` or before it: of the next day, and midnight is the end of the day."""
+    starts_s: int = 0
+    """When it begins [s since midnight]."""
+    ends_s: int = 0
+    """When it ends; at ``starts_s`` or before it: on the next day."""
     weekdays: frozenset[int] = frozenset(range(7))
     """Days on which it holds, 0 is Monday; after midnight it is the next day."""
     months: frozenset[int] = frozenset(range(1, 13))
@@ -488,6 +488,18 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The end of charging, when a car takes ever less of what it is offered."""
+
+    highest_w: float
+    """Most that it took of itself [W]."""
+    since_wh: float
+    """Energy of the session when it last took nearly that much [Wh]."""
+    power_w: float
+    """What it takes now [W]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vehicle:
     """What is known of a car, measured or told."""
 
@@ -495,6 +507,10 @@ class Vehicle:
     """Phases it was measured to draw from; None while unknown, counted as all."""
     draw_a: float | None = None
     """The most it was seen to draw lately although offered more [A]; None while it takes all."""
+    most_a: float = 0.0
+    """Most that it drew in this session [A per phase]."""
+    tail: Tail | None = None
+    """None while it takes all that it is offered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import time
 from math import sqrt
 from pathlib import Path
 
@@ -130,10 +131,17 @@ def _money(keys: MoneyKeys) -> Money:
 
 
 def _rate(keys: RateKeys) -> Rate:
-    weekdays = frozenset(map(WEEKDAYS.index, keys.weekdays))
     return Rate(
-        per_kwh=keys.per_kwh, starts=keys.starts, ends=keys.ends, weekdays=weekdays, months=frozenset(keys.months)
+        per_kwh=keys.per_kwh,
+        starts_s=_of_day_s(keys.starts),
+        ends_s=_of_day_s(keys.ends),
+        weekdays=frozenset(map(WEEKDAYS.index, keys.weekdays)),
+        months=frozenset(keys.months),
     )
+
+
+def _of_day_s(at: time) -> int:
+    return (at.hour * 60 + at.minute) * 60 + at.second
 
 
 def _circuits(file: SiteFile) -> tuple[Circuit, ...]:

@@ -99,9 +99,9 @@ class RateKeys(Keys):
 
     per_kwh: float
     """Price of energy; may be negative."""
-    starts: time = _RATE.starts
+    starts: time = time.min
     """When it begins, e.g. `07:00:00`."""
-    ends: time = _RATE.ends
+    ends: time = time.min
     """When it ends; at `starts` or before it is on the next day, so `00:00:00` is the end of the day."""
     weekdays: Annotated[list[Weekday], Field(min_length=1)] = list(WEEKDAYS)
     """Days on which it holds; after midnight it is the next day."""

@@ -20,7 +20,7 @@ from smartcharge.control.sessions import visitor
 from smartcharge.control.state import State
 from smartcharge.control.tariff import course
 from smartcharge.events import Charging
-from smartcharge.model import Evse, EvseId, Money, Session
+from smartcharge.model import Evse, EvseId, Money, Session, Wiring
 from solvers.problem import Floats, Problem, Schedule
 
 GRID_S: tuple[tuple[float, float], ...] = ((300.0, 2 * 3600.0), (900.0, 6 * 3600.0), (3600.0, 1e9))
@@ -50,6 +50,12 @@ RAMP_A = 2.0
 """How much more than it draws a car is offered, so that it can show that it takes more [A]."""
 LEAST_TAKEN = 0.1
 """Least share of what it is offered that a plan counts a car to take."""
+LIKELY_TAIL = 0.9
+"""A plan goes by a tail of charging longer than those of nine cars in ten: energy goes before money."""
+TRIAL_S = 900.0
+"""How long a car has to show what it takes [s]."""
+NEARLY = 0.9
+"""From this share of what its EVSE has on it takes all of it."""
 PRIORITY_RANGE = 10
 """Priorities from -PRIORITY_RANGE to PRIORITY_RANGE scale the price of a shortfall from 0 to twice."""
 PATIENT_STAY_S = 8 * 3600.0
@@ -224,6 +230,7 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
     slot_s = np.diff(edges_s)
     watts_per_amp = state.topology.watts_per_amp[columns] * taken
     demand_wh = _demand_wh(requests, evses, watts_per_amp * float(slot_s[0]) / 3600.0)
+    now_s = float(edges_s[0])
     share, past_w = periods(state.demand, edges_s, money.peak_period_s)
     return Problem(
         names=tuple(request.evse for request in requests),
@@ -235,12 +242,13 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         max_a=_max_a(requests, edges_s),
         demand_wh=demand_wh,
         steps_a=_steps_a(evses),
-        pause_price=_pause_price(state, requests, demand_wh, float(edges_s[0])),
+        pause_price=_pause_price(state, requests, demand_wh, now_s),
         fair_price=FAIR_SHARE * _shortfall_price(money, 0),
         # A need that was rounded up, or costs a rectifier its losses, is worth no more than before.
         shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
         price=course(state.site, state.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0 + _carbon_price(state, edges_s),
-        early_price=_early_price(money, requests, float(edges_s[0])) * _soundness(state, requests),
+        early_price=_early_price(state, requests, now_s) * _soundness(state, requests),
+        late_price=_late_price(state, requests, edges_s),
         peak_price=money.peak_per_kw / 1000.0,
         peak_w=state.demand.highest_w,
         peak_share=share,
@@ -297,11 +305,45 @@ def _shortfall_price(money: Money, priority: int) -> float:
     return per_kwh / 1000.0 * (1.0 + clipped / PRIORITY_RANGE)
 
 
-def _early_price(money: Money, requests: Sequence[Request], now_s: float) -> Floats:
-    """Return what an hour of waiting costs each request [money/(Wh h)], shape (E,): the more, the greater its hurry."""
+def _early_price(state: State, requests: Sequence[Request], now_s: float) -> Floats:
+    """Return what an hour of waiting costs each request [money/(Wh h)], shape (E,): the more, the greater its hurry.
+
+    A car that has not shown yet what it takes is in a hurry: it may take a third of what its EVSE could give.
+    """
     stay_s = np.array([request.hurry_s - now_s for request in requests])
     urgency = np.clip(PATIENT_STAY_S / np.maximum(stay_s, 1.0), 1.0, MOST_URGENT)
-    return np.asarray(money.early_per_kwh_h / 1000.0 * urgency, dtype=np.float64)
+    is_known = np.array([_has_shown(state.evses[request.evse], now_s) for request in requests])
+    per_wh_h = state.site.money.early_per_kwh_h / 1000.0
+    return np.asarray(per_wh_h * np.where(is_known, urgency, MOST_URGENT), dtype=np.float64)
+
+
+def _has_shown(evse: EvseState, now_s: float) -> bool:
+    """Tell whether a car was seen to take all that its EVSE has, or less than it was offered, or was given its time."""
+    session = evse.session
+    if session is None or now_s - session.plugged_at_s > TRIAL_S or session.vehicle.draw_a is not None:
+        return True
+    is_phased = evse.evse.wiring is not Wiring.THREE_PHASE or session.vehicle.phases_used is not None
+    return is_phased and session.vehicle.most_a >= NEARLY * evse.evse.max_a
+
+
+def _late_price(state: State, requests: Sequence[Request], edges_s: Floats) -> Floats:
+    """Return what it is likely to cost in the end to deliver something as late as that [money/Wh], shape (T, E).
+
+    A car that would be full a time x before it leaves, but takes ever less in the end with a time constant tau, lacks
+    ``P tau exp(-1 - x / tau)`` when it leaves: each second later costs ``P exp(-1 - x / tau)``.  Counted from now: of
+    those who compete for now nobody waits because he leaves soon.
+    """
+    depart_s = np.array([request.depart_at_s for request in requests])
+    tail_s = np.array([_tail_s(state, request.evse) for request in requests])
+    middles_s = (edges_s[:-1] + edges_s[1:]) / 2.0
+    lost = np.exp(-1.0 - np.maximum(depart_s - middles_s[:, None], 0.0) / tail_s)
+    return np.asarray(_shortfall_price(state.site.money, 0) * (lost - lost[0]), dtype=np.float64)
+
+
+def _tail_s(state: State, evse: EvseId) -> float:
+    session = state.evses[evse].session
+    assert session is not None
+    return quantile(state.history, visitor(session), Quantity.TAIL, LIKELY_TAIL)
 
 
 def _soundness(state: State, requests: Sequence[Request]) -> Floats:

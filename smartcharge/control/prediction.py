@@ -47,6 +47,8 @@ class Quantity(Enum):
     """From plug to unplug [s]."""
     ENERGY = "energy"
     """What the car takes if it may [Wh]."""
+    TAIL = "tail"
+    """Time constant with which it takes ever less in the end [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,16 @@ class Prior:
 PRIORS: Mapping[Quantity, Prior] = {
     Quantity.STAY: Prior(low=1 * HOUR_S, high=9 * HOUR_S),
     Quantity.ENERGY: Prior(low=4_000.0, high=37_500.0),
+    Quantity.TAIL: Prior(low=600.0, high=2 * HOUR_S),
 }
-"""Three hours in the middle; 30 kWh, near a full charge of a common commute car, above nine in ten."""
+"""Three hours in the middle; 30 kWh, near a full charge of a common commute car, above nine in ten.  Tails from that of
+a car whose charger is small for its battery to that of one that takes ever less from 80 % on (acnportal)."""
 _EDGES: Mapping[Quantity, Floats] = {
-    # A bin ends at the median of the prior; the bins reach from eleven minutes to nine days, and from 0.4 to 460 kWh.
+    # A bin ends at the median of the prior; the bins reach from eleven minutes to nine days, from 0.4 to 460 kWh, and
+    # from a minute to 22 hours.
     Quantity.STAY: np.append(0.0, PRIORS[Quantity.STAY].median * STEP ** np.arange(-16.0, BINS - 16.0)),
     Quantity.ENERGY: np.append(0.0, PRIORS[Quantity.ENERGY].median * STEP ** np.arange(-20.0, BINS - 20.0)),
+    Quantity.TAIL: np.append(0.0, PRIORS[Quantity.TAIL].median * STEP ** np.arange(-20.0, BINS - 20.0)),
 }
 
 
@@ -91,6 +97,8 @@ class Ended:
     energy_wh: float
     is_full: bool
     """Whether the car wanted no more; else it would have taken more than that, nobody knows how much."""
+    tail_s: float | None = None
+    """Time constant of its end [s]; None where nobody saw it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +110,17 @@ class Cell:
     stay: tuple[float, ...]
     """How many stayed how long: the weight of each bin, shape (BINS,)."""
     energy: tuple[float, ...]
+    tail: tuple[float, ...] = (0.0,) * BINS
 
     def weights(self, quantity: Quantity) -> tuple[float, ...]:
         """Return the histogram of a quantity."""
-        return self.stay if quantity is Quantity.STAY else self.energy
+        match quantity:
+            case Quantity.STAY:
+                return self.stay
+            case Quantity.ENERGY:
+                return self.energy
+            case Quantity.TAIL:
+                return self.tail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +140,12 @@ def after(history: History, visitor: Visitor, ended: Ended) -> History:
     for name, _ in _names(visitor):
         known = cells.get(name, _EMPTY)
         cells[name] = Cell(
-            at_s=max(known.at_s, ended.at_s), stay=_gained(known.stay, stay), energy=_gained(known.energy, energy)
+            at_s=max(known.at_s, ended.at_s),
+            stay=_gained(known.stay, stay),
+            energy=_gained(known.energy, energy),
+            tail=known.tail
+            if ended.tail_s is None
+            else _gained(known.tail, _counted(_EDGES[Quantity.TAIL], ended.tail_s)),
         )
     return History(cells=_kept(cells, ended.at_s))
 

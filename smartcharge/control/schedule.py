@@ -111,13 +111,14 @@ def _moves(before: MeterState, after: MeterState) -> bool:
 def _weight(evse: EvseState, now_s: float) -> tuple[object, ...]:
     """Return all of an EVSE that decisions depend on, of what readings and answers can change."""
     vehicle = evse.session.vehicle if evse.session is not None else None
+    takes = None if vehicle is None else (vehicle.phases_used, vehicle.draw_a)
     is_drawing = evse.session is None and (drawn_a(evse.evse, evse.reading) or 0.0) >= DRAWS_A
     # Of one that is at fault or draws too much every reading counts: they add up to a proof.
     is_watched = evse.health.watch.is_uneasy or any(is_hot(evse.health.watch, cause) for cause in HOT_C)
     is_suspect = evse.over_a is not None or bool(evse.faults) or is_watched
     seen_s = evse.reading.at_s if evse.reading is not None and is_suspect else None
     until_s = {b.limit_a: b.until_s for b in believed(evse, now_s)}
-    return vehicle, evse.deaf_at_s, evse.has_our_default, until_s, evse.frozen_since_s is None, is_drawing, seen_s
+    return takes, evse.deaf_at_s, evse.has_our_default, until_s, evse.frozen_since_s is None, is_drawing, seen_s
 
 
 def _times(state: State, decision: Decision, plan: Plan | None) -> Iterator[float]:

@@ -19,11 +19,17 @@ from smartcharge.events import (
     TransactionStarted,
 )
 from smartcharge.frozen import replace
-from smartcharge.model import Phases, Session, Vehicle, Wiring
+from smartcharge.model import Phases, Session, Tail, Vehicle, Wiring
 
 OVER_A = 0.5
 OVER_RATIO = 1.10
 """A car is over its limit when it draws more than OVER_RATIO x (limit + OVER_A) (EVerest soft overcurrent)."""
+MORE_A = 0.5
+"""By so much more than before it must draw to show that it takes more [A]."""
+NEARLY = 0.9
+"""A car's tail begins when it last took this share of the most that it took of itself."""
+SEEN = 0.4
+"""A tail counts as seen once it fell by this share."""
 NEED_HOLDS_S = 1800.0
 """How long a need stated before the car was plugged in waits for it [s]."""
 
@@ -86,7 +92,24 @@ def taught(history: History, evse: EvseState, at_s: float) -> History:
     session = evse.session
     if session is None or session.delivered_wh <= 0.0:
         return history
-    return after(history, visitor(session), Ended(at_s=at_s, energy_wh=session.delivered_wh, is_full=is_full(evse)))
+    ended = Ended(
+        at_s=at_s, energy_wh=session.delivered_wh, is_full=is_full(evse), tail_s=_tail_s(session, is_full=is_full(evse))
+    )
+    return after(history, visitor(session), ended)
+
+
+def _tail_s(session: Session, *, is_full: bool) -> float | None:
+    """Return the time constant of the end of a session [s]; None where too little of it was seen.
+
+    Near the end a battery takes power in proportion to the energy that it still lacks: the constant is the ratio.
+    """
+    tail = session.vehicle.tail
+    if tail is None:
+        return None
+    if tail.highest_w <= 0.0:  # it took all that it was offered, then nothing
+        return 0.0 if is_full else None
+    fell_w = NEARLY * tail.highest_w - (0.0 if is_full else tail.power_w)
+    return (session.delivered_wh - tail.since_wh) / fell_w * 3600.0 if fell_w >= SEEN * tail.highest_w else None
 
 
 def visitor(session: Session) -> Visitor:
@@ -119,7 +142,7 @@ def metered(evse: EvseState, event: Metered) -> EvseState:
     if session is not None:
         session = _with_energy(session, event.energy_wh, _integrated_wh(evse.reading, event))
         is_trusted = not is_frozen and evse.is_meter_trusted
-        learnt = _learnt(session.vehicle, evse, event, offered) if is_trusted else Vehicle()
+        learnt = _learnt(session, evse, event, offered) if is_trusted else Vehicle()
         session = replace(session, vehicle=learnt)
     frozen_since_s = _since(evse.frozen_since_s, event.at_s) if is_frozen else None
     history = conduct.metered(evse.health.history, event, offered)
@@ -173,15 +196,29 @@ def _with_energy(session: Session, register_wh: float | None, integrated_wh: flo
     return replace(session, delivered_wh=register_wh - start_wh)
 
 
-def _learnt(vehicle: Vehicle, evse: EvseState, event: Metered, offered: float) -> Vehicle:
-    current_a = event.current_a
+def _learnt(session: Session, evse: EvseState, event: Metered, offered: float) -> Vehicle:
+    vehicle, current_a = session.vehicle, event.current_a
     if current_a is None:
         return vehicle
     # A car that pauses tells nothing of its phases, one that is offered nothing not what it could take.
     phases_used = _phases_used(vehicle, evse, current_a) if max(current_a) >= DRAWS_A else vehicle.phases_used
     could_draw = offered >= evse.evse.min_a
     draw_a = _draw_a(vehicle, evse, max(current_a), offered) if could_draw else vehicle.draw_a
-    return Vehicle(phases_used=phases_used, draw_a=draw_a)
+    is_free = leaves_some(max(current_a), offered)
+    tail = _tail(session, event, is_free=is_free) if could_draw else vehicle.tail
+    return Vehicle(phases_used=phases_used, draw_a=draw_a, most_a=max(vehicle.most_a, *current_a), tail=tail)
+
+
+def _tail(session: Session, event: Metered, *, is_free: bool) -> Tail | None:
+    """Return what is known of a car's tail; nothing while it takes all that it is offered, whatever it could take."""
+    known, power_w = session.vehicle.tail, event.power_w
+    if power_w is None:
+        return known
+    if not is_free:
+        return None
+    highest_w = power_w if known is None else max(known.highest_w, power_w)
+    since_wh = session.delivered_wh if known is None or power_w >= NEARLY * highest_w else known.since_wh
+    return Tail(highest_w=highest_w, since_wh=since_wh, power_w=power_w)
 
 
 def _phases_used(vehicle: Vehicle, evse: EvseState, current_a: Phases) -> int | None:
@@ -201,10 +238,13 @@ def _leading(current_a: Phases) -> int | None:
 
 
 def _draw_a(vehicle: Vehicle, evse: EvseState, drawn: float, offered: float) -> float | None:
-    """Return what the car takes [A, rounded up] if it left some of the offer on the table, twice in a row."""
+    """Return what the car takes [A, rounded up] if it left some of the offer on the table, twice in a row.
+
+    That holds until it takes more: an offer that is hardly above it, or below, shows nothing new.
+    """
     last = drawn_a(evse.evse, evse.reading)
     if not leaves_some(drawn, offered):
-        return None
+        return vehicle.draw_a if vehicle.draw_a is not None and drawn <= vehicle.draw_a + MORE_A else None
     if last is None or evse.offered_a is None or not leaves_some(last, evse.offered_a):
         return vehicle.draw_a
     return float(ceil(drawn))

@@ -1,4 +1,7 @@
-"""What energy costs when: what somebody sent, else the tariff of the site by its clock, else the flat price."""
+"""What energy costs when: what somebody sent, else the tariff of the site by its clock, else the flat price.
+
+The calendar is arithmetic: what time it is at the site at a moment that the caller names.  Nothing here reads a clock.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ def _changes_of_tariff(money: Money, zone: ZoneInfo, from_s: float, until_s: flo
     """Yield every moment at which a rate may begin or end: its times on every day, and midnights."""
     if not money.tariff:
         return
-    times = {time.min, *(edge for rate in money.tariff for edge in (rate.starts, rate.ends))}
+    edges_s = {0, *(edge_s for rate in money.tariff for edge_s in (rate.starts_s, rate.ends_s))}
+    times = [time(edge_s // 3600, edge_s // 60 % 60, edge_s % 60) for edge_s in edges_s]
     day, last = (datetime.fromtimestamp(at_s, zone).date() for at_s in (from_s, until_s))
     while day <= last:
         yield from (datetime.combine(day, edge, zone).timestamp() for edge in times)
@@ -70,8 +74,7 @@ def _per_kwh(money: Money, zone: ZoneInfo, prices: PricesSet | None, at_s: float
 
 def _holds(rate: Rate, at: datetime) -> bool:
     """Tell whether a rate holds at a local time; one that ends before it starts holds over midnight."""
-    of_day = at.time()
-    is_now = (
-        rate.starts <= of_day < rate.ends if rate.starts < rate.ends else of_day >= rate.starts or of_day < rate.ends
-    )
+    of_day_s = (at.hour * 60 + at.minute) * 60 + at.second
+    is_late, is_early = of_day_s >= rate.starts_s, of_day_s < rate.ends_s
+    is_now = is_late and is_early if rate.starts_s < rate.ends_s else is_late or is_early
     return is_now and at.weekday() in rate.weekdays and at.month in rate.months

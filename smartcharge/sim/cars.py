@@ -147,6 +147,18 @@ class Car:
             phases=phases,
         )
 
+    @property
+    def tail(self) -> tuple[float, float]:
+        """Energy since plugged in at which it would take nothing [Wh], and the time constant of its way there [s].
+
+        Infinite and 0 where the power does not fall in one straight line over the energy.
+        """
+        (from_wh, from_w), (to_wh, to_w) = self.corners[-2:]
+        if len(self.corners) != 3 or to_w >= from_w:
+            return inf, 0.0
+        tail_h = (to_wh - from_wh) / (from_w - to_w)
+        return from_wh + tail_h * from_w, tail_h * 3600.0
+
     def phases_at(self, evse: Evse) -> int:
         """Return how many phases of an EVSE it loads; a rectifier loads three whatever hangs on it."""
         return min(self.phases, 3) if evse.wiring is Wiring.THREE_PHASE else evse.phase_count

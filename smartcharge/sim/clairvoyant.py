@@ -2,8 +2,8 @@
 
 The whole recording becomes one `solvers.Problem`: every visit a column, the true wires its rows.  Nobody can do better:
 the wires' limits are convex, so the mean currents of whatever really happens in a slot keep them too, and minimum
-currents, steps, tapers and seconds of reaction are left out (tapers would cost minutes for a per cent).  Uncontrolled
-load counts by its length, as if it were in phase with the cars; planted faults do not happen.
+currents, steps and seconds of reaction are left out, and tapers where only energy counts.  Uncontrolled load counts by
+its length, as if it were in phase with the cars; planted faults do not happen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from solvers.problem import Outcome, Problem
 
 SLOT_S = 300.0
 QUARTER_S = 900.0
-"""Slots where a demand charge binds all days together [s]: it counts quarters of an hour anyway."""
+"""Slots where it matters to the bill when energy flows [s]: a demand charge counts quarters of an hour anyway."""
 DEADLINE_S = 120.0
 """How long the optimum of one stretch may take to prove [s]."""
 LONGEST_S = 31 * 86_400.0
@@ -97,11 +97,21 @@ def optimum(run: Run, wanted_wh: Mapping[str, float] | None = None) -> Optimum |
 def _least_cost(run: Run, result: Result) -> float | None:
     """Return the least at which every visit could have had what it got under a policy; None if unproven."""
     money = run.settings.site.money
-    if money.peak_per_kw == 0.0 and not money.tariff and run.prices is None:  # then when it flows does not matter
+    if not _is_timed(run):
         drawn_wh = [result.session_wh[v.session_id] for v in run.visits] / _efficiencies(run, run.visits)
         return float(drawn_wh.sum()) / 1000.0 * money.energy_per_kwh
     best = optimum(run, result.session_wh)
     return None if best is None else best.cost
+
+
+def _is_timed(run: Run) -> bool:
+    """Tell whether the bill hangs on when energy flows."""
+    money = run.settings.site.money
+    return money.peak_per_kw > 0.0 or bool(money.tariff) or run.prices is not None
+
+
+def _slot_s(run: Run) -> float:
+    return QUARTER_S if _is_timed(run) else SLOT_S
 
 
 def _efficiencies(run: Run, visits: Sequence[Visit]) -> Floats:
@@ -118,11 +128,11 @@ def _stretches(run: Run) -> Iterator[list[Visit]]:
     for visit in sorted(run.visits, key=lambda visit: visit.arrive_s):
         if not run.start_s <= visit.arrive_s < run.end_s:
             continue
-        if together and not is_bound and visit.arrive_s >= until_s:
+        if together and not is_bound and floor(visit.arrive_s / _slot_s(run)) * _slot_s(run) >= until_s:
             yield together
             together = []
         together.append(visit)
-        until_s = max(until_s, _on_grid(visit.depart_s, SLOT_S))
+        until_s = max(until_s, _on_grid(visit.depart_s, _slot_s(run)))
     if together:
         yield together
 
@@ -134,12 +144,13 @@ def _on_grid(at_s: float, slot_s: float) -> float:
 def _problem(run: Run, visits: Sequence[Visit], wanted_wh: Mapping[str, float]) -> tuple[Problem, Floats]:
     """Return a stretch as a problem, and the uncontrolled load through the grid connection [W], shape (T,)."""
     money = run.settings.site.money
-    slot_s = SLOT_S if money.peak_per_kw == 0.0 else QUARTER_S
+    slot_s = _slot_s(run)
     first_s = floor(min(v.arrive_s for v in visits) / slot_s) * slot_s
     last_s = _on_grid(min(max(v.depart_s for v in visits), run.end_s), slot_s)
     edges_s = np.arange(first_s, last_s + slot_s / 2.0, slot_s)
     coupling, watts_per_amp, highest_a = _columns(run, visits)
     limit_a, base_w = _limits(run, edges_s)
+    battery_wh, taper_s = _tails(run, visits)
     stays = np.array([(v.arrive_s, min(v.depart_s, run.end_s)) for v in visits])
     evs = np.ones(len(visits))
     price = course(run.settings.site, run.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0
@@ -163,6 +174,8 @@ def _problem(run: Run, visits: Sequence[Visit], wanted_wh: Mapping[str, float]) 
         change_price=0.0,
         binary_slots=0,
         base_w=base_w,
+        battery_wh=battery_wh / _efficiencies(run, visits),
+        taper_s=taper_s,
     )
     return problem, base_w
 
@@ -188,6 +201,19 @@ def _columns(run: Run, visits: Sequence[Visit]) -> tuple[Complexes, Floats, Floa
         watts.append(car.watts_per_amp(evse) / evse.efficiency)
         highest.append(min(evse.max_a, car.max_a, car.acceptance[0][1] / car.watts_per_amp(evse)))
     return np.column_stack(phasors), np.array(watts), np.array(highest)
+
+
+def _tails(run: Run, visits: Sequence[Visit]) -> tuple[Floats, Floats]:
+    """Return the energy at which each battery would take nothing [Wh] and the time constant of its end [s], (E,).
+
+    A car that follows a recorded power, or takes what it is offered to the end, has none.  They are left out where only
+    energy counts: there they cost minutes for a per cent.
+    """
+    if not _is_timed(run):
+        return np.full(len(visits), np.inf), np.zeros(len(visits))
+    places = {evse.id: evse for evse in run.settings.site.evses}
+    tails = [run.assumptions.car(visit, places[visit.evse]).tail for visit in visits]
+    return np.array([full_wh for full_wh, _ in tails]), np.array([tail_s for _, tail_s in tails])
 
 
 def _limits(run: Run, edges_s: Floats) -> tuple[Floats, Floats]:

@@ -70,6 +70,12 @@ def problem(state: State, now_s: float = NOON_S) -> Problem:
     return asked(state, now_s).problem
 
 
+def shown(state: State) -> State:
+    """Return the state once the car at B took all that its EVSE has."""
+    full = Metered(at_s=NOON_S - 1.0, evse=B, current_a=Phases(32.0, 0.0, 0.0), power_w=7360.0)
+    return fold(state, told(B, 32.0, NOON_S - 10.0, command_id=99), full)
+
+
 class TestWhoAsks:
     def test_nobody(self) -> None:
         state = fold(row_of(2), ready(row_of(2)), Plugged(at_s=NOON_S, evse=A))
@@ -226,7 +232,14 @@ class TestUrgency:
     )
     def test_waiting_is_dearer_for_a_car_that_leaves_soon(self, stay_s: float, times: float) -> None:
         state = cars(2, NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + stay_s))
-        assert problem(state).early_price[1] * 1e5 == pytest.approx(times)
+        assert problem(shown(state)).early_price[1] * 1e5 == pytest.approx(times)
+
+    def test_a_car_that_has_not_shown_what_it_takes_is_in_a_hurry(self) -> None:
+        need = NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + 9 * 3600.0)
+        waiting = cars(2, need)
+        assert problem(waiting).early_price[1] * 1e5 == pytest.approx(40.0)
+        assert problem(waiting, NOON_S + 900.0).early_price[1] * 1e5 == pytest.approx(1.0)
+        assert problem(shown(waiting)).early_price * 1e5 == pytest.approx([40.0, 1.0])
 
     def test_it_is_served_first(self) -> None:
         for soon, late in ((A, B), (B, A)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,8 +17,8 @@ from smartcharge.model import Money, Rate, Site
 from tests.builders import row_of
 
 ZONE = ZoneInfo("Europe/Amsterdam")
-EVENING = Rate(per_kwh=0.4, starts=time(17), ends=time(21), weekdays=frozenset(range(5)))
-NIGHT = Rate(per_kwh=0.1, starts=time(23), ends=time(7))
+EVENING = Rate(per_kwh=0.4, starts_s=17 * 3600, ends_s=21 * 3600, weekdays=frozenset(range(5)))
+NIGHT = Rate(per_kwh=0.1, starts_s=23 * 3600, ends_s=7 * 3600)
 
 
 def at_s(*clock: int) -> float:
@@ -81,14 +81,15 @@ class TestMeans:
         )
 
     @given(
-        starts=st.times(), ends=st.times(), days=st.frozensets(st.integers(0, 6)), lasts_s=st.floats(60.0, 9e5),
+        starts_s=st.integers(0, 86_399), ends_s=st.integers(0, 86_399), days=st.frozensets(st.integers(0, 6)),
+        lasts_s=st.floats(60.0, 9e5),
         from_s=st.floats(1.6e9, 1.8e9),
     )  # fmt: skip
     def test_are_those_of_every_instant(
-        self, starts: time, ends: time, days: frozenset[int], lasts_s: float, from_s: float
+        self, starts_s: int, ends_s: int, days: frozenset[int], lasts_s: float, from_s: float
     ) -> None:
         """Against the plain definition: each second by itself."""
-        rate = Rate(per_kwh=1.0, starts=starts, ends=ends, weekdays=days)
+        rate = Rate(per_kwh=1.0, starts_s=starts_s, ends_s=ends_s, weekdays=days)
         site = replace(site_with(rate), money=Money(energy_per_kwh=0.0, tariff=(rate,)))
         edges_s = np.array([from_s, from_s + lasts_s])
         looks = from_s + lasts_s * (np.arange(4000) + 0.5) / 4000
@@ -97,6 +98,6 @@ class TestMeans:
 
 
 def holds_plainly(rate: Rate, at: datetime) -> bool:
-    minute, first, last = at.time(), rate.starts, rate.ends
-    is_now = first <= minute < last if first < last else not last <= minute < first
+    second, first, last = at.hour * 3600 + at.minute * 60 + at.second, rate.starts_s, rate.ends_s
+    is_now = first <= second < last if first < last else not last <= second < first
     return at.weekday() in rate.weekdays and is_now

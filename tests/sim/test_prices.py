@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import time
 from pathlib import Path
 
 import pytest
 
+from smartcharge.control.prediction import Ended, History, Visitor, after
 from smartcharge.errors import ConfigError
 from smartcharge.events import PricesSet
 from smartcharge.model import Money, Rate, Site
@@ -19,11 +19,21 @@ from tests.builders import row_of
 from tests.sim.campaigns import START_S
 from tests.sim.test_clairvoyant import HOUR_S, run_of, visit
 
-DEAR_MORNING = Money(energy_per_kwh=0.1, tariff=(Rate(per_kwh=0.5, starts=time(0), ends=time(6)),))
+DEAR_MORNING = Money(energy_per_kwh=0.1, tariff=(Rate(per_kwh=0.5, starts_s=0, ends_s=6 * 3600),))
 
 
 def site_with(money: Money) -> Site:
     return replace(row_of(3), timezone="UTC", money=money)
+
+
+def past(tail_s: float) -> History:
+    """Return what thirty sessions taught whose cars took ever less with this time constant."""
+    history = History()
+    for n in range(30):
+        visitor = Visitor(evse=row_of(3).evses[0].id, plugged_at_s=START_S - n * 86_400.0)
+        ended = Ended(at_s=visitor.plugged_at_s + HOUR_S, energy_wh=9_000.0, is_full=True, tail_s=tail_s)
+        history = after(history, visitor, ended)
+    return history
 
 
 class TestFile:
@@ -81,12 +91,18 @@ class TestBill:
         run = run_of(visit("a", 0.0, 9.0, 4_000.0), site=lossy, policy=UNCONTROLLED)
         assert simulate(run).cost == pytest.approx(2.5, rel=1e-3)
 
-    def test_the_optimum_waits_for_the_cheap_hours_and_so_does_the_plan(self) -> None:
-        run = run_of(visit("a", 3.0, 9.0, 14_720.0), site=site_with(DEAR_MORNING))
+    def test_the_optimum_waits_for_the_cheap_hours_and_so_does_a_plan_that_knows_the_cars(self) -> None:
+        run = run_of(visit("a", 3.0, 9.0, 14_720.0), site=site_with(DEAR_MORNING), history=past(tail_s=0.0))
         best = optimum(run)
         assert best is not None
         assert best.cost == pytest.approx(1.472)
-        assert simulate(run).cost == pytest.approx(1.472, rel=0.02)
+        tried = (0.5 - 0.1) * 7.36 / 12  # for five minutes it shows what it takes
+        assert simulate(run).cost == pytest.approx(1.472 + tried, rel=0.02)
+
+    def test_where_cars_take_ever_less_in_the_end_a_plan_does_not_wait_for_money(self) -> None:
+        """An hour before it leaves it must be nearly full: energy goes first."""
+        run = run_of(visit("a", 3.0, 9.0, 14_720.0), site=site_with(DEAR_MORNING), history=past(tail_s=2 * HOUR_S))
+        assert simulate(run).cost > 5.0
 
     def test_the_optimum_takes_what_is_dear_only_when_it_must(self) -> None:
         run = run_of(visit("a", 5.0, 7.0, 14_720.0), site=site_with(DEAR_MORNING))
