@@ -246,7 +246,8 @@ def _problem(state: State, requests: Sequence[Request], edges_s: Floats) -> Prob
         fair_price=FAIR_SHARE * _shortfall_price(money, 0),
         # A need that was rounded up, or costs a rectifier its losses, is worth no more than before.
         shortfall_price=np.array([_shortfall_price(money, r.priority) * r.need_wh for r in requests]) / demand_wh,
-        price=course(state.site, state.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0 + _carbon_price(state, edges_s),
+        price=course(state.site, state.prices, *edges_s[[0, -1]]).means(edges_s) / 1000.0
+        + _carbon_price(state, edges_s),
         early_price=_early_price(state, requests, now_s) * _soundness(state, requests),
         late_price=_late_price(state, requests, edges_s),
         peak_price=money.peak_per_kw / 1000.0,
