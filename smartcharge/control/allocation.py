@@ -22,8 +22,9 @@ from smartcharge.control.flow import Flow
 from smartcharge.control.health.score import scores
 from smartcharge.control.limits import Limits
 from smartcharge.control.plan import Decision, Plan, Setpoint
-from smartcharge.control.planning import beside_w, offer_cap_a, wants_more
+from smartcharge.control.planning import beside_w
 from smartcharge.control.reach import is_commandable, is_reliable
+from smartcharge.control.requests import offer_cap_a, wants_more
 from smartcharge.control.state import State
 from smartcharge.model import Evse, EvseId
 from solvers.problem import Floats

@@ -13,8 +13,8 @@ from smartcharge.control.compliance import power_of
 from smartcharge.control.flow import Flow
 from smartcharge.control.limits import effective_limits, other_a
 from smartcharge.control.liveness import UNSURE, SourceState
-from smartcharge.control.planning import offer_cap_a, wants_more
 from smartcharge.control.reach import is_reliable
+from smartcharge.control.requests import offer_cap_a, wants_more
 from smartcharge.control.state import State
 from smartcharge.frozen import replace
 from smartcharge.model import EvseId, GridSource, Scope

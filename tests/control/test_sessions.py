@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smartcharge.control.evse import drawn_a
-from smartcharge.control.planning import remaining_wh
 from smartcharge.control.prediction import History
+from smartcharge.control.requests import remaining_wh
 from smartcharge.control.state import State
 from smartcharge.events import (
     Charging,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smartcharge.control.planning import offer_cap_a
+from smartcharge.control.requests import offer_cap_a
 from smartcharge.control.state import State, apply
 from smartcharge.events import Accepted, NeedStated, Plugged
 from smartcharge.model import Wiring
