@@ -37,6 +37,8 @@ class Delivery:
         self._dialect = dialect
         self._ask = ask
         self._has_cleared = False
+        self._ladders: dict[tuple[EvseId, ProfileKind], tuple[StationLearnt | None, object, tuple[Form, ...]]] = {}
+        """The forms to try, with what was known of the station when they were worked out."""
         self._dynamic: dict[EvseId, str | None] = {}
         """Transactions whose Dynamic profile was installed over this connection."""
 
@@ -97,10 +99,17 @@ class Delivery:
         return RemoteStop(transaction_id=wanted.transaction_id or "")
 
     def _rungs(self, wanted: SetProfile) -> tuple[Form, ...]:
+        """Return the forms to try; worked out again only when more is known of the station, not for each limit."""
         memory = self._memory
+        key = (wanted.evse.id, wanted.kind)
+        known = self._ladders.get(key)
+        if known is not None and known[0] is memory.learnt and known[1] == memory.make:
+            return known[2]
         vendor, model, _ = memory.make or (None, None, None)
         own = commands(vendor, model, is_alone=len(memory.station.evses) == 1)
-        return ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt, *own)
+        forms = ladder(memory.station, wanted.evse, wanted.kind, self._dialect.version, memory.learnt, *own)
+        self._ladders[key] = (memory.learnt, memory.make, forms)
+        return forms
 
     async def _first_of(self, wanted: SetProfile, forms: tuple[Form, ...]) -> bool:
         """Send a limit in the first form that is accepted; return whether that is news."""
