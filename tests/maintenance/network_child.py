@@ -90,6 +90,11 @@ class Plan:
     def campaign_s(self) -> float:
         return self.begin_s + round(0.3 * self.days) * DAY_S
 
+    def is_calm(self, since_s: float, until_s: float) -> bool:
+        """Tell whether a fault may come then: one while new firmware soaks would stop the campaign, and rightly so."""
+        ends_s = self.campaign_s + (2 * 5.0 / self.pace + 2.0) * DAY_S
+        return until_s < self.campaign_s or since_s > ends_s
+
     def plans(self) -> tuple[PlanKeys, ...]:
         days, lead = max(90.0 / self.pace, 4.0), max(30.0 / self.pace, 3.0)
         return (
@@ -132,6 +137,7 @@ def faults(plan: Plan, name: str) -> list[Injected]:
         lasts_s = max(lasts_s, 2.0 * HOUR_S) if fault.kind is FaultKind.STATION_DEAD else lasts_s
         assert fault.target is not None
         is_free = since_s > busy_s.get(fault.target, -inf) + HOUR_S
+        is_free = is_free and plan.is_calm(since_s - HOUR_S, since_s + lasts_s)
         if fault.kind in TOLD and is_free and since_s + lasts_s < plan.end_s - 3 * DAY_S:
             busy_s[fault.target] = since_s + lasts_s
             found.append(Injected(fault.kind, fault.target, since_s, since_s + lasts_s))
