@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from smartcharge.csms.schemas import Version, actions, sends
 from smartcharge.csms.server import Csms, Options
@@ -100,18 +100,22 @@ class Mutator:
         return text.encode("utf-8", "replace").decode()
 
 
+BATCH = 100
+"""After so many frames the server must show that it has read them all: what lies in a socket proves nothing."""
+
+
 async def fuzzed(world: World, version: Version, frames: int, seed: int) -> None:
-    """Send frames while another station goes on with its day."""
-    mutator, sent = Mutator(version, seed), 0
+    """Let the server read so many frames while another station goes on with its day."""
+    mutator, read = Mutator(version, seed), 0
     async with world.peer(version.value, path="/CP%201") as bystander:
         await bystander.provisioned()
-        while sent < frames:
+        while read < frames:
             with suppress(ConnectionClosed):
-                async with attacking(world, version, mutator) as ws:
-                    while sent < frames:
-                        await ws.send(mutator.frame())
-                        sent += 1
-                        if sent % 500 == 0:
+                async with attacking(world, version, mutator) as attacker:
+                    while read < frames:
+                        await attacker.send(BATCH)
+                        read += BATCH
+                        if read % (5 * BATCH) == 0:
                             assert (await bystander.say("Heartbeat", {}))[0] == 3
         command = world.command(16.0)
         assert isinstance(await world.ear.outcome(command.command_id), Accepted)
@@ -120,26 +124,54 @@ async def fuzzed(world: World, version: Version, frames: int, seed: int) -> None
         assert (await after.say("Heartbeat", {}))[0] == 3
 
 
-@asynccontextmanager
-async def attacking(world: World, version: Version, mutator: Mutator) -> AsyncIterator[ClientConnection]:
-    """A connection whose other side is answered with whatever comes to mind."""
+class Attacker:
+    """One who answers with whatever comes to mind, too."""
 
-    async def answer(ws: ClientConnection) -> None:
+    def __init__(self, ws: ClientConnection, mutator: Mutator) -> None:
+        self._ws = ws
+        self._mutator = mutator
+        self._batches = 0
+        self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def send(self, count: int) -> None:
+        """Send so many frames and return once the server has read them: it answers a heartbeat after them."""
+        for _ in range(count):
+            await self._ws.send(self._mutator.frame())
+        self._batches += 1
+        self._answered = asyncio.get_running_loop().create_future()
+        await self._ws.send(json.dumps([2, f"after {self._batches}", "Heartbeat", {}]))
+        await self._answered
+
+    def forget(self) -> None:
+        """Nobody waits for the last answer any more."""
+        if self._answered.done() and not self._answered.cancelled():
+            self._answered.exception()
+
+    async def answer(self) -> None:
         with suppress(ConnectionClosed):
-            async for frame in ws:
+            async for frame in self._ws:
                 message = json.loads(frame)
                 if message[0] == 2:
-                    await ws.send(
-                        json.dumps([3, message[1], mutator.answer(message[2])]).encode("utf-8", "replace").decode()
-                    )
+                    answer = json.dumps([3, message[1], self._mutator.answer(message[2])])
+                    await self._ws.send(answer.encode("utf-8", "replace").decode())
+                elif message[1] == f"after {self._batches}" and not self._answered.done():
+                    self._answered.set_result(None)
+        if not self._answered.done():
+            self._answered.set_exception(ConnectionClosedError(None, None))
 
+
+@asynccontextmanager
+async def attacking(world: World, version: Version, mutator: Mutator) -> AsyncIterator[Attacker]:
+    """A connection of an attacker."""
     async with world.connection(version.value, path="/CP%202") as ws:
-        answering = asyncio.create_task(answer(ws))
+        attacker = Attacker(ws, mutator)
+        answering = asyncio.create_task(attacker.answer())
         try:
-            yield ws
+            yield attacker
         finally:
             await ws.close()
             await answering
+            attacker.forget()
 
 
 async def served_two(version: Version, frames: int, seed: int) -> Ear:
