@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
+from math import inf
 from typing import Any
 
 import pytest
@@ -187,16 +188,16 @@ class World:
         else:
             self._hear_share(self.places[to], word)
 
+    def heard(self, name: str, token: str, need: Need) -> ShareWanted:
+        return ShareWanted(
+            at_s=self.clock.wall_s(self.now_s), member=name, token=token, safe_w=SAFE_W[name], linger_s=LINGER_S,
+            **asdict(need),
+        )  # fmt: skip
+
     def _hear_need(self, name: str, token: str, need: Need) -> None:
         if self.terms is None:
             return
-        wall_s = self.clock.wall_s(self.now_s)
-        heard = ShareWanted(
-            at_s=wall_s, member=name, token=token, wanted_w=need.wanted_w, reserved_w=need.reserved_w,
-            measured_w=None, limit_w=need.limit_w, number=need.number, is_lapsed=need.is_lapsed,
-            safe_w=SAFE_W[name], linger_s=LINGER_S,
-        )  # fmt: skip
-        self.state = apply(self.state, heard)
+        self.state = apply(self.state, self.heard(name, token, need))
         self.cycle()
 
     def _hear_share(self, place: Place, share: Any) -> None:
@@ -356,6 +357,43 @@ def settled(wants_w: dict[str, float], weights: dict[str, float] | None = None) 
 
 def levels(world: World) -> dict[str, float]:
     return {name: place.level_w for name, place in world.places.items()}
+
+
+class TestOneByOne:
+    """Cases that chance finds seldom."""
+
+    def test_two_raises_in_one_cycle_share_the_room_that_is_free(self) -> None:
+        world = settled({"north": 90_000.0, "south": 90_000.0, "ferry": 90_000.0})
+        world.cut(60_000.0)
+        world.calm(1)
+        world.places["north"].wanted_w = 0.0
+        world.ask("north")
+        _, (name, token, need) = world.post.pop()
+        world.state = apply(world.state, world.heard(name, token, need))  # with the limit that rises, in one cycle
+        world.cut(LIMIT_W)
+        while world.post:
+            world.deliver(-1, keep=False)
+            world.check()
+
+    def test_a_site_that_says_it_still_draws_keeps_its_room_although_no_share_reaches_it(self) -> None:
+        world = settled({"north": 70_000.0, "south": 60_000.0, "ferry": 0.0})
+        world.places["north"].fading.append((world.places["north"].level_w, inf))
+        world.places["north"].wanted_w = 0.0
+        for _ in range(30):
+            world.ask("north")
+            world.deliver(len(world.post) - 1, keep=False)
+            world.post = [(to, word) for to, word in world.post if to != "north"]
+            world.talk("south", "ferry")
+            world.wait(10.0)
+
+    def test_a_share_that_the_site_said_is_over_is_not_renewed(self) -> None:
+        said = Need(wanted_w=0.0, reserved_w=0.0, measured_w=None, limit_w=20_000.0, number=7, is_lapsed=True)
+        tenancy = Tenancy(taken=7).asking(said, "t", 100.0)
+        assert tenancy.left_s(7, 60.0, "t", 110.0) is None
+        assert tenancy.left_s(8, 60.0, "t", 110.0) == 50.0
+        assert tenancy.left_s(8, 60.0, "t", 160.0) is None, "too late"
+        assert tenancy.left_s(8, 60.0, "of another life", 110.0) is None
+        assert tenancy.asking(replace(said, is_lapsed=False), "u", 110.0).left_s(7, 60.0, "u", 120.0) == 50.0
 
 
 class TestSharing:
