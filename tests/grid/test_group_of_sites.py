@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from smartcharge.clock import now_s
 from smartcharge.config import Settings, load
 from smartcharge.control.records import Record
+from smartcharge.control.sharing import limit_of
 from smartcharge.events import NeedStated
+from smartcharge.grid.http import HttpRoom
 from smartcharge.mqtt.member import GroupRoom
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
@@ -26,7 +29,7 @@ from smartcharge.sim.cars import Car
 from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.world import LoopDriver, World
-from tests.grid.rig import EPOCH_S, iso
+from tests.grid.rig import EPOCH_S, TOKEN, iso
 
 FILES = Path(__file__).parents[2] / "sites" / "group"
 NAMES = ("harbour-north", "harbour-south", "harbour-ferry")
@@ -345,3 +348,38 @@ class TestLost:
                 assert 90_000.0 < sum((await h.settle(LAPSE_S + 120.0)).values()) <= 100_000.0
 
         play(story)
+
+
+class TestOperatorOverHttp:
+    """A group is limited by the rooms that a site has: here the HTTP server, with the operator's token."""
+
+    def test_a_limit_reaches_the_group_and_has_its_record(self, tmp_path: Path) -> None:
+        text = (FILES / "feeder.toml").read_text()
+        text = text.replace('protocol = "mqtt"', 'protocol = "http"\ntoken_file = "token"')
+        (tmp_path / "feeder.toml").write_text(text + "\n[http]\n")
+        (tmp_path / "token").write_text(TOKEN)
+        settings = load(tmp_path / "feeder.toml")
+        assert settings.http is not None
+        room = HttpRoom(settings.site, replace(settings.http, port=0))
+        plant = Plant(settings=replace(settings, mqtt=None), journal=ListJournal(), sources=(room,), observers=(room,))
+
+        async def main() -> None:
+            await plant.start()
+            base = f"http://127.0.0.1:{await room.ready()}/grid/dso"
+            assert plant.controller is not None
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30.0) as web:
+                assert limit_of(plant.controller.state, now_s())[0] == about(FAILSAFE_W), "it was not heard yet"
+                assert (await web.put("/heartbeat", json={"sent_at": iso()})).status_code == 204
+                limit = {"id": "1", "issued_at": iso(), "power_w": 120_000}
+                assert (await web.put("/limits/group", json=limit)).json()["status"] == "received"
+                await asyncio.sleep(30.0)
+                assert limit_of(plant.controller.state, now_s())[0] == about(120_000.0)
+                (record,) = (await web.get("/limits")).json()
+                assert record["unmet"] is not None, "of sites that were never heard it cannot be said"
+                amperes = {"l1": 100, "l2": 100, "l3": 90}
+                await web.put("/limits/group", json={"id": "2", "issued_at": iso(), "current_a": amperes})
+                assert limit_of(plant.controller.state, now_s())[0] == about(90 * 230.0), "all from one phase at worst"
+            await plant.kill()
+
+        loop.run(main(), epoch_s=EPOCH_S)
