@@ -34,6 +34,7 @@ _SHOWS_AS: Final[Mapping[FaultKind, Sequence[Cause]]] = MappingProxyType({
     FaultKind.STATION_DEAD: (Cause.METER_FAILED, Cause.SESSIONS_FAIL),
     FaultKind.LINK_UNSTEADY: (Cause.METER_FAILED,),
     FaultKind.METER_FROZEN: (Cause.OVER_LIMIT, Cause.CONTACTOR_WELDED),  # it goes on showing what is long over
+    FaultKind.STATION_IGNORES_PROFILE: (Cause.CONTACTOR_WELDED,),  # it may say that it pauses what it does not
     FaultKind.CONTACTOR_WELDED: (Cause.OVER_LIMIT,),
     FaultKind.CONTACTOR_STUCK: (Cause.OVER_LIMIT,),
     FaultKind.PHASE_LOST: (Cause.DRAWS_UNDER,),
