@@ -21,6 +21,8 @@ FAIR_SHARE = 0.005
 """What unfairness costs at most, as a share of what a shortfall costs: it never outweighs energy."""
 LIKELY_TAIL = 0.9
 """A plan goes by a tail of charging longer than those of nine cars in ten: energy goes before money."""
+UNTRIED = 10.0
+"""How many times the site's price waiting costs for a car that has not shown what it takes."""
 TRIAL_S = 900.0
 """How long a car has to show what it takes [s]."""
 NEARLY = 0.9
@@ -72,7 +74,7 @@ def early_price(state: State, requests: Sequence[Request], now_s: float) -> Floa
     urgency = np.clip(PATIENT_STAY_S / np.maximum(stay_s, 1.0), 1.0, MOST_URGENT)
     is_known = np.array([_has_shown(state.evses[request.evse], now_s) for request in requests])
     per_wh_h = state.site.money.early_per_kwh_h / 1000.0
-    return np.asarray(per_wh_h * np.where(is_known, urgency, MOST_URGENT), dtype=np.float64)
+    return np.asarray(per_wh_h * np.where(is_known, urgency, np.maximum(urgency, UNTRIED)), dtype=np.float64)
 
 
 def _has_shown(evse: EvseState, now_s: float) -> bool:
@@ -95,7 +97,7 @@ def late_price(state: State, requests: Sequence[Request], edges_s: Floats) -> Fl
     tail_s = np.array([_tail_s(state, request.evse) for request in requests])
     middles_s = (edges_s[:-1] + edges_s[1:]) / 2.0
     lost = np.exp(-1.0 - np.maximum(depart_s - middles_s[:, None], 0.0) / tail_s)
-    return np.asarray(shortfall_price(state.site.money, 0) * (lost - lost[0]), dtype=np.float64)
+    return np.asarray(state.site.money.shortfall_per_kwh / 1000.0 * (lost - lost[0]), dtype=np.float64)
 
 
 def _tail_s(state: State, evse: EvseId) -> float:

@@ -15,9 +15,10 @@ from smartcharge.control.evse import EvseState
 from smartcharge.control.health.memory import History as Record
 from smartcharge.control.limits import Limits, effective_limits
 from smartcharge.control.plan import Plan
-from smartcharge.control.planning import GAP_SHARE, MANY_CARS, Question, edges_of, plan_of, question
+from smartcharge.control.planning import MANY_CARS, Question, edges_of, plan_of, question
 from smartcharge.control.prediction import History
 from smartcharge.control.state import State
+from smartcharge.control.weights import FIRST_SLOT_S
 from smartcharge.events import (
     Charging,
     ChargingChanged,
@@ -237,9 +238,9 @@ class TestUrgency:
     def test_a_car_that_has_not_shown_what_it_takes_is_in_a_hurry(self) -> None:
         need = NeedStated(at_s=NOON_S, evse=B, depart_at_s=NOON_S + 9 * 3600.0)
         waiting = cars(2, need)
-        assert problem(waiting).early_price[1] * 1e5 == pytest.approx(40.0)
+        assert problem(waiting).early_price[1] * 1e5 == pytest.approx(10.0)
         assert problem(waiting, NOON_S + 900.0).early_price[1] * 1e5 == pytest.approx(1.0)
-        assert problem(shown(waiting)).early_price * 1e5 == pytest.approx([40.0, 1.0])
+        assert problem(shown(waiting)).early_price * 1e5 == pytest.approx([10.0, 1.0])
 
     def test_it_is_served_first(self) -> None:
         for soon, late in ((A, B), (B, A)):
@@ -336,7 +337,10 @@ class TestTiers:
             change_price=0.0, fair_price=0.0,
         )  # fmt: skip
         missing_wh = [SOLVERS["optimal"](asked_for, 60.0).shortfall_wh.sum() for asked_for in (priced, free)]
-        assert missing_wh[0] <= missing_wh[1] + 2.0 * GAP_SHARE * sum(needs_wh) + 1.0
+        peak_per_wh = priced.peak_price * 3600.0 / FIRST_SLOT_S
+        worth = float((priced.shortfall_price - priced.price_per_wh.max() - peak_per_wh).min())
+        assert worth > 0.0
+        assert missing_wh[0] <= missing_wh[1] + 2.0 * priced.gap / worth + 1.0
 
     def test_unfairness_and_change_are_far_below_energy(self) -> None:
         found = problem(cars(3))
