@@ -495,6 +495,13 @@ class Unanswered(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfilesCleared(Happening):
+    """An EVSE is about to be told to forget all its profiles: until others are confirmed it may do what it can."""
+
+    evse: EvseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendLimited(Happening):
     """The operator's back-end limits an EVSE by its charging profiles; ``limit_a`` None lifts it."""
 
@@ -700,6 +707,7 @@ Event: TypeAlias = (
     | Accepted
     | Rejected
     | Unanswered
+    | ProfilesCleared
     | Followed
     | BackendLimited
     | OperatorOrder

@@ -26,11 +26,15 @@ def unheard(evse: Evse, station: Station) -> tuple[Belief, ...]:
 
 def rebooted(evse: EvseState, station: Station) -> EvseState:
     """Return the EVSE after its station rebooted: some firmware forgets its profiles (go-e #155), some does not."""
+    return replace(cleared(_unseen(evse), station), occupied=None)
+
+
+def cleared(evse: EvseState, station: Station) -> EvseState:
+    """Return the EVSE that may have forgotten every profile, its default too, or may not."""
     return replace(
-        unsure(_unseen(evse)),
+        unsure(evse),
         defaults=_distinct(replace(b, command_id=0) for b in (*evse.defaults, *unheard(evse.evse, station))),
         default_commanded_s=None,
-        occupied=None,
     )
 
 

@@ -49,6 +49,7 @@ from smartcharge.events import (
     OperatorOrder,
     Plugged,
     PricesSet,
+    ProfilesCleared,
     Rejected,
     ReservationUpdated,
     ResetOrdered,
@@ -212,7 +213,7 @@ _GridEvent: TypeAlias = LimitSet | LimitLifted | LimitsReplaced | SourceHeard | 
 _StationEvent: TypeAlias = StationBooted | StationLearnt | StationOnline | StationOffline | ResetOrdered
 _EvseEvent: TypeAlias = (
     Plugged | Unplugged | TransactionStarted | TransactionEnded | ChargingChanged | Metered | NeedStated
-    | FaultRaised | FaultCleared | Commanded | Accepted | Rejected | Unanswered | OperatorOrder
+    | FaultRaised | FaultCleared | Commanded | Accepted | Rejected | Unanswered | ProfilesCleared | OperatorOrder
     | BackendLimited | Derated | Restored | FaultOrder
 )  # fmt: skip
 
@@ -403,6 +404,8 @@ def _evse_after(state: State, evse: EvseState, event: _EvseEvent) -> EvseState: 
             return beliefs.rejected(_with_refusals(evse, evse.health.history.refusals + 1), event)
         case Unanswered():
             return beliefs.unanswered(evse, event)
+        case ProfilesCleared():
+            return beliefs.cleared(evse, state.station_of[evse.evse.id])
         case Derated():
             return fold.derated(evse, event)
         case Restored():

@@ -25,7 +25,7 @@ from smartcharge.csms.requests import ReadSettings, Request, SetProfile
 from smartcharge.csms.schemas import Version
 from smartcharge.csms.waking import Waking
 from smartcharge.errors import Refused, Unreachable
-from smartcharge.events import Accepted, Commanded, Event, ProfileKind, Rejected, Unanswered
+from smartcharge.events import Accepted, Commanded, Event, ProfileKind, ProfilesCleared, Rejected, Unanswered
 from smartcharge.orders import GetLocalListVersion, SetPoint
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Commander:
         """The limit [A] that each EVSE accepted last, and when."""
         self._last: dict[EvseId, SetProfile] = {}
         """The setpoint that each EVSE accepted last."""
-        self._delivery = Delivery(memory, dialect, caller.ask)
+        self._delivery = Delivery(memory, dialect, caller.ask, self._forget)
         self._proof = Proof(memory.station, self._delivery, caller.ask, emit)
         self._watchers: tuple[Watcher, ...] = (
             self._proof,
@@ -206,6 +206,12 @@ class Commander:
             await self._emit(self._delivery.learnt(now_s()))
         if request.kind is ProfileKind.DEFAULT:
             self._defaults[request.evse.id] = request.limit_a
+
+    async def _forget(self, evse: EvseId) -> None:
+        """Take it that an EVSE has none of the profiles that it confirmed, before it is told to clear them."""
+        for known in (self._defaults, self._told, self._last):
+            known.pop(evse, None)
+        await self._emit(ProfilesCleared(at_s=now_s(), evse=evse))
 
     def _is_ours_already(self, request: SetProfile) -> bool:
         """Tell whether the controller's own wish for the same default was sent, or is next."""

@@ -32,10 +32,13 @@ Ask: TypeAlias = Callable[[Request], "Awaitable[Payload]"]
 class Delivery:
     """Brings limits to one station, and remembers in the station's memory which form it took."""
 
-    def __init__(self, memory: Memory, dialect: Dialect, ask: Ask) -> None:
+    def __init__(
+        self, memory: Memory, dialect: Dialect, ask: Ask, on_clear: Callable[[EvseId], Awaitable[None]]
+    ) -> None:
         self._memory = memory
         self._dialect = dialect
         self._ask = ask
+        self._on_clear = on_clear
         self._has_cleared = False
         self._ladders: dict[tuple[EvseId, ProfileKind], tuple[StationLearnt | None, object, tuple[Form, ...]]] = {}
         """The forms to try, with what was known of the station when they were worked out."""
@@ -151,6 +154,7 @@ class Delivery:
         self._has_cleared = True
         evse = wanted.evse
         logger.warning("%s: refuses every profile: its profiles are cleared once", evse.id)
+        await self._on_clear(evse.id)
         with suppress(Refused):
             await self._ask(ClearProfiles(evse=evse))
         if wanted.kind is ProfileKind.TRANSACTION:

@@ -14,6 +14,7 @@ from smartcharge.events import (
     Metered,
     Plugged,
     ProfileKind,
+    ProfilesCleared,
     StationBooted,
     StationOffline,
     StationOnline,
@@ -151,6 +152,16 @@ class TestSilence:
     def test_offline_its_transaction_may_end_unheard(self, state: State) -> None:
         low = fold(state, told("a/1", 0.0, NOON_S, command_id=10), StationOffline(at_s=NOON_S, station=STATION_A))
         assert low.reserved_a(A, NOON_S + 3.0) == 6.0
+
+
+class TestClearedProfiles:
+    def test_until_others_are_confirmed_it_may_do_what_it_can(self, state: State) -> None:
+        gone = fold(state, ProfilesCleared(at_s=NOON_S, evse=A))
+        assert believed(gone) == {20.0, 6.0, 32.0}
+        assert not gone.evses[A].has_our_default
+        command = commanded("a/1", 10.0, NOON_S, command_id=77)
+        assert 32.0 in believed(fold(gone, command, rejected(command, NOON_S)), NOON_S + 3600.0)
+        assert believed(fold(gone, told("a/1", 10.0, NOON_S, command_id=77)), NOON_S + 10.0) == {10.0}
 
 
 class TestReboot:

@@ -26,6 +26,7 @@ from smartcharge.events import (
     Metered,
     Obedience,
     ProfileKind,
+    ProfilesCleared,
     Rejected,
     StationBooted,
     StationLearnt,
@@ -531,6 +532,8 @@ class TestK01Room:
                 assert quirky.current_a() == (16.0, "A")
                 assert len(peer.calls("ClearChargingProfile")) == 1
                 assert (1, "TxDefaultProfile") in quirky.followed, "the default is installed again"
+                told_of = [type(event) for event in world.ear.events if isinstance(event, ProfilesCleared | Accepted)]
+                assert told_of == [ProfilesCleared, Accepted], "until then it is counted with all that it can"
 
         in_world(test, socket())
 
@@ -543,6 +546,7 @@ class TestK01Room:
                 for _ in range(3):
                     assert isinstance(await told(world, 16.0), Rejected)
                 assert len(peer.calls("ClearChargingProfile")) == 1
+                assert len(world.ear.of(ProfilesCleared)) == 1
 
         in_world(test, socket())
 
