@@ -21,7 +21,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 campaign: setup
-	$(BIN)/python -m pytest -m campaign
+	$(BIN)/python -m pytest -m campaign -n 2 --dist worksteal
 
 check: setup
 	$(BIN)/ruff check .
