@@ -134,7 +134,7 @@ class TestWhatADerateIsWorth:
         (far,) = with_tolls(longer, result).tolls
         assert len(played_s) == 4
         assert max(played_s) < 50_000.0
-        assert (far.lost_wh, far.if_blocked_wh) == pytest.approx((near.lost_wh, near.if_blocked_wh), rel=1e-6)
+        assert (far.lost_wh, far.if_blocked_wh) == pytest.approx((near.lost_wh, near.if_blocked_wh), rel=1e-3)
 
 
 class TestAYear:
