@@ -14,6 +14,7 @@ from smartcharge.model import (
     Money,
     Pause,
     Phases,
+    Rate,
     Rotation,
     Staleness,
     Timing,
@@ -85,6 +86,33 @@ class TestSite:
         assert settings.mqtt is not None
         assert (settings.mqtt.host, settings.mqtt.port, settings.mqtt.tls) == ("broker", 8883, True)
         assert settings.mqtt.tls_ca == tmp_path / "ca.pem"
+
+
+class TestTariff:
+    RATES = (
+        "[money]\ntariff = [{ per_kwh = 0.4, starts = 17:00:00, ends = 21:30:00, weekdays = ['mon', 'sun'] },"
+        " { per_kwh = -0.1, months = [6, 7] }]\n"
+    )
+
+    def test_rates_arrive_in_their_order(self, tmp_path: Path) -> None:
+        assert settled(tmp_path, SITE, self.RATES, MAIN, BOX).site.money.tariff == (
+            Rate(per_kwh=0.4, starts_s=17 * 3600, ends_s=21 * 3600 + 1800, weekdays=frozenset({0, 6})),
+            Rate(per_kwh=-0.1, months=frozenset({6, 7})),
+        )
+
+    @pytest.mark.parametrize(
+        ("wrong", "path"),
+        [
+            ("per_kwh = 'dear'", "money.tariff[0].per_kwh"),
+            ("starts = 17:00:00", "money.tariff[0].per_kwh"),
+            ("per_kwh = 1, weekdays = ['someday']", "money.tariff[0].weekdays[0]"),
+            ("per_kwh = 1, months = [13]", "money.tariff[0].months[0]"),
+            ("per_kwh = 1, starts = '17:00'", "money.tariff[0].starts"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path: Path, wrong: str, path: str) -> None:
+        found = report(tmp_path, SITE, f"[money]\ntariff = [{{ {wrong} }}]\n", MAIN, BOX)
+        assert any(path in line for line in found), found
 
 
 class TestCircuits:
