@@ -6,13 +6,14 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from smartcharge.clock import now_s
 from smartcharge.config import Settings, load
@@ -20,6 +21,9 @@ from smartcharge.control.records import Record
 from smartcharge.control.sharing import limit_of
 from smartcharge.events import NeedStated
 from smartcharge.grid.http import HttpRoom
+from smartcharge.grid.http import _Server as QuietServer
+from smartcharge.grid.openadr.ven import OpenAdrRoom
+from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.mqtt.member import GroupRoom
 from smartcharge.mqtt.quiet import QuietClient
 from smartcharge.mqtt.settings import MqttSettings
@@ -30,6 +34,9 @@ from smartcharge.sim.direct import DirectStations
 from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.world import LoopDriver, World
 from tests.grid.rig import EPOCH_S, TOKEN, iso
+from tests.grid.test_openadr import event
+from tests.grid.test_oscp import Provider, block
+from tests.grid.vtn import Vtn, serving
 
 FILES = Path(__file__).parents[2] / "sites" / "group"
 NAMES = ("harbour-north", "harbour-south", "harbour-ferry")
@@ -381,5 +388,83 @@ class TestOperatorOverHttp:
                 await web.put("/limits/group", json={"id": "2", "issued_at": iso(), "current_a": amperes})
                 assert limit_of(plant.controller.state, now_s())[0] == about(90 * 230.0), "all from one phase at worst"
             await plant.kill()
+
+        loop.run(main(), epoch_s=EPOCH_S)
+
+
+def coordinating(tmp_path: Path, operator: str, tables: str = "") -> Settings:
+    """Return the shipped group with a grid operator that speaks another protocol."""
+    text = (FILES / "feeder.toml").read_text()
+    text = text.replace('protocol = "mqtt"\nfailsafe_w = 100000', operator.format(failsafe="failsafe_w = 100000"))
+    (tmp_path / "feeder.toml").write_text(f"{text}\n{tables}")
+    return load(tmp_path / "feeder.toml")
+
+
+class TestOperatorOfAFeeder:
+    """OpenADR and OSCP limit a group by the rooms that a site has."""
+
+    def test_an_openadr_event_for_the_target_of_the_feeder(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("s3cret")
+
+        async def main() -> None:
+            async with serving(Vtn()) as vtn:
+                operator = (
+                    f'protocol = "openadr"\n{{failsafe}}\n[grid.openadr]\nurl = "{vtn.url}"\nclient_id = "yard"\n'
+                    'secret_file = "secret"\ntargets = ["feeder-7"]\n'
+                )
+                settings = coordinating(tmp_path, operator)
+                room = OpenAdrRoom(settings.site, settings.openadr[0])
+                plant = Plant(
+                    settings=replace(settings, mqtt=None), journal=ListJournal(), sources=(room,), observers=(room,)
+                )
+                vtn.events = [event("a", 120, targets=["feeder-7"]), event("b", 60, targets=["feeder-8"])]
+                await plant.start()
+                await asyncio.sleep(31.0)
+                assert plant.controller is not None
+                assert limit_of(plant.controller.state, now_s())[0] == about(120_000.0)
+                vtn.events = []
+                await asyncio.sleep(31.0)
+                assert limit_of(plant.controller.state, now_s())[0] == about(LIMIT_W)
+                await plant.kill()
+
+        loop.run(main(), epoch_s=EPOCH_S)
+
+    def test_an_oscp_group_that_is_several_sites(self, tmp_path: Path) -> None:
+        there = Provider()
+        (tmp_path / "first").write_text("first")
+
+        async def main() -> None:
+            async with AsyncExitStack() as stack:
+                listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+                there.port = listener.getsockname()[1]
+                config = uvicorn.Config(there.app(), log_config=None, lifespan="off", date_header=False)
+                providing = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
+                there.http = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    port = free.getsockname()[1]
+                operator = (
+                    f'protocol = "oscp"\n{{failsafe}}\n[grid.oscp]\nurl = "{there.url}"\ntoken_file = "first"\n'
+                    f'our_url = "http://127.0.0.1:{port}"\ngroup_id = "g1"\n'
+                )
+                settings = coordinating(tmp_path, operator, "[http]\n")
+                assert settings.http is not None
+                room = OscpRoom(settings.site, settings.oscp[0])
+                web = HttpRoom(settings.site, replace(settings.http, port=port), [room.router])
+                plant = Plant(
+                    settings=replace(settings, mqtt=None), journal=ListJournal(), sources=(room, web),
+                    observers=(room, web),
+                )  # fmt: skip
+                await plant.start()
+                await asyncio.sleep(60.0)
+                assert await there.beat() == 204
+                assert await there.forecast(block(110)) == 204
+                assert plant.controller is not None
+                assert limit_of(plant.controller.state, now_s())[0] == about(110_000.0)
+                await asyncio.sleep(400.0)  # past offline_mode_at what was forecast stays good until it ends
+                assert limit_of(plant.controller.state, now_s())[0] == about(110_000.0)
+                await asyncio.sleep(3600.0)
+                assert limit_of(plant.controller.state, now_s())[0] == about(FAILSAFE_W)
+                await plant.kill()
+                await ended(providing)
 
         loop.run(main(), epoch_s=EPOCH_S)
