@@ -27,10 +27,15 @@ class Course:
     """Price between two of them [money/kWh], shape (K,)."""
 
     def means(self, edges_s: Floats) -> Floats:
-        """Return the mean price of each slot between edges [s since 1970], shape (T + 1,), within this course."""
+        """Return the mean price of each slot between edges [s since 1970], shape (T + 1,), within this course.
+
+        A slot with one price has that very price: no rounding tells slots apart that cost the same.
+        """
+        first = np.searchsorted(self.edges_s, edges_s[:-1], side="right") - 1
+        last = np.searchsorted(self.edges_s, edges_s[1:], side="left") - 1
         paid = np.concatenate([np.zeros(1), np.cumsum(self.per_kwh * np.diff(self.edges_s))])
-        means: Floats = np.diff(np.interp(edges_s, self.edges_s, paid)) / np.diff(edges_s)
-        return means
+        mixed = np.diff(np.interp(edges_s, self.edges_s, paid)) / np.diff(edges_s)
+        return np.where(first == last, self.per_kwh[first], mixed)
 
 
 def course(site: Site, prices: PricesSet | None, from_s: float, until_s: float) -> Course:

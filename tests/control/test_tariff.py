@@ -80,6 +80,12 @@ class TestMeans:
             [0.25, 0.4, (3.5 * 0.4 + 0.5 * 0.25) / 4.0]
         )
 
+    def test_slots_of_one_price_cost_exactly_that(self) -> None:
+        """Else plans would choose among equals by rounding."""
+        edges_s = at_s(2025, 1, 7, 0, 0) + 0.3 + 300.0 * np.arange(289)
+        found = course(site_with(EVENING), None, *edges_s[[0, -1]]).means(edges_s)
+        assert sum(mean in {0.25, 0.4} for mean in found) == 288 - 2
+
     @given(
         starts_s=st.integers(0, 86_399), ends_s=st.integers(0, 86_399), days=st.frozensets(st.integers(0, 6)),
         lasts_s=st.floats(60.0, 9e5),
