@@ -22,11 +22,12 @@ class Bill:
 
     async def run(self) -> None:
         """Read at every change of the price until cancelled."""
-        for per_kwh, until_s in zip(self.prices.per_kwh, self.prices.edges_s[1:], strict=True):
+        # Plain numbers: what one sleeps by becomes the simulated time.
+        for per_kwh, until_s in zip(self.prices.per_kwh.tolist(), self.prices.edges_s[1:].tolist(), strict=True):
             try:
                 await asyncio.sleep(max(0.0, until_s - now_s()))
             finally:  # cancelled or not: what was drawn up to here is paid
-                self._pay(float(per_kwh))
+                self._pay(per_kwh)
 
     def _pay(self, per_kwh: float) -> None:
         self.world.advance(now_s())

@@ -267,7 +267,7 @@ async def _check_afterwards(stage: Stage, watcher: Watcher) -> None:
 def _result(run: Run, played: _Played, wall_s: float) -> Result:
     stage, served, record = played.stage, played.served, played.record
     requested = [one.visit.energy_wh for one in served]
-    delivered = [float(min(one.delivered_wh, one.visit.energy_wh)) for one in served]
+    delivered = [min(one.delivered_wh, one.visit.energy_wh) for one in served]
     shares = [d / r if r > 0.0 else 1.0 for d, r in zip(delivered, requested, strict=True)]
     recorder, money = stage.recorder, run.settings.site.money
     return Result(

@@ -168,7 +168,8 @@ class World:
         ordered_a = amps if ordered_a is None else ordered_a
         if (amps, ordered_a) == (bay.offered_a, bay.ordered_a):
             return
-        bay.ordered_a, bay.offered_a = float(ordered_a), float(amps)  # plain numbers: they end up in files
+        bay.ordered_a = ordered_a
+        bay.offered_a = amps
         if bay.car is not None and bay.follow_at_s == inf:
             bay.follow_at_s = self.now_s + bay.car.response_s
         self._follow(bay)

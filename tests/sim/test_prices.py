@@ -83,6 +83,17 @@ class TestBill:
         usual = run_of(visit("a", 5.0, 9.0, 14_720.0), site=site_with(DEAR_MORNING), policy=UNCONTROLLED)
         assert simulate(replace(usual, prices=sent)).cost == pytest.approx(7.36 * 0.5, rel=5e-3)
 
+    def test_figures_are_plain_numbers_whatever_prices_are_kept_in(self) -> None:
+        """What is slept by becomes the simulated time, and with it all that is counted by time."""
+        sent = PricesSet(at_s=START_S, start_s=START_S, step_s=900.0, per_kwh=(0.1, 0.2) * 48)
+        usual = run_of(visit("a", 5.0, 9.0, 14_720.0), site=site_with(DEAR_MORNING), policy="equal")
+        found = simulate(replace(usual, prices=sent))
+        assert [type(each) for each in (*found.session_wh.values(), found.sessions_met, found.cost)] == [
+            float,
+            int,
+            float,
+        ]
+
     def test_the_losses_of_a_rectifier_are_paid(self) -> None:
         site = site_with(Money(energy_per_kwh=0.5))
         lossy = replace(
