@@ -111,9 +111,10 @@ class TestWhatADerateIsWorth:
         assert (toll.lost_wh, toll.if_blocked_wh, toll.if_ignored_wh) == (0.0, 0.0, 0.0)
 
     def test_only_the_days_around_a_fault_are_played_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A fan that fails on the second day costs the same as on a day of its own."""
-        fault = Fault(kind=FaultKind.FAN, target=SICK.station, at=time(1), duration_s=1800.0)
+        """A fan that fails on the third day costs the same as on the second, after an empty day."""
+        fault = Fault(kind=FaultKind.FAN, target=SICK.station, day=2, at=time(1), duration_s=1800.0)
         one = run(fault)
+        one = replace(one, start_s=one.start_s - 86_400.0)
         (near,) = with_tolls(one, simulate(one)).tolls
         later_s = 86_400.0
         moved = tuple(
@@ -122,7 +123,7 @@ class TestWhatADerateIsWorth:
         )
         longer = replace(
             one, visits=(*one.visits, *moved), end_s=one.end_s + later_s,
-            scenario=Scenario(faults=(fault.model_copy(update={"day": 2}),)),
+            scenario=Scenario(faults=(fault.model_copy(update={"day": 3}),)),
         )  # fmt: skip
         result, played_s = simulate(longer), []
 
@@ -134,7 +135,7 @@ class TestWhatADerateIsWorth:
         (far,) = with_tolls(longer, result).tolls
         assert len(played_s) == 4
         assert max(played_s) < 50_000.0
-        assert (far.lost_wh, far.if_blocked_wh) == pytest.approx((near.lost_wh, near.if_blocked_wh), rel=1e-3)
+        assert (far.lost_wh, far.if_blocked_wh) == pytest.approx((near.lost_wh, near.if_blocked_wh), rel=1e-6)
 
 
 class TestAYear:
