@@ -100,7 +100,7 @@ class HttpRoom:
             self._trouble = None
             self._listens.set()
             _log.info("http: listening on %s:%s", self._settings.host, self.port)
-            server = _Server(config)
+            server = QuietServer(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
             try:
                 await asyncio.shield(serving)
@@ -174,11 +174,12 @@ class HttpRoom:
         return answer
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """A server that leaves signals to the program it runs in."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever runs the process."""
         yield
 
 

@@ -82,7 +82,7 @@ class TestMeans:
 
     def test_slots_of_one_price_cost_exactly_that(self) -> None:
         """Else plans would choose among equals by rounding."""
-        edges_s = at_s(2025, 1, 7, 0, 0) + 0.3 + 300.0 * np.arange(289)
+        edges_s = at_s(2025, 1, 7, 0, 0) + 0.3 + 300.0 * np.arange(289, dtype=np.float64)
         found = course(site_with(EVENING), None, *edges_s[[0, -1]]).means(edges_s)
         assert sum(mean in {0.25, 0.4} for mean in found) == 288 - 2
 

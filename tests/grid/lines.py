@@ -18,7 +18,7 @@ import uvicorn
 
 from smartcharge.clock import now_s
 from smartcharge.config import Settings
-from smartcharge.grid.http import _Server as QuietServer
+from smartcharge.grid.http import QuietServer
 from tests.grid import test_openadr2b as openadr2b
 from tests.grid import vtn as openadr3
 from tests.grid.rig import Rig, settings_of

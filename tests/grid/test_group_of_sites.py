@@ -6,14 +6,13 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from smartcharge.clock import now_s
 from smartcharge.config import Settings, load
@@ -21,7 +20,6 @@ from smartcharge.control.records import Record
 from smartcharge.control.sharing import limit_of
 from smartcharge.events import NeedStated
 from smartcharge.grid.http import HttpRoom
-from smartcharge.grid.http import _Server as QuietServer
 from smartcharge.grid.openadr.ven import OpenAdrRoom
 from smartcharge.grid.oscp.room import OscpRoom
 from smartcharge.mqtt.member import GroupRoom
@@ -35,7 +33,7 @@ from smartcharge.sim.plant import ListJournal, Plant
 from smartcharge.sim.world import LoopDriver, World
 from tests.grid.rig import EPOCH_S, TOKEN, iso
 from tests.grid.test_openadr import event
-from tests.grid.test_oscp import Provider, block
+from tests.grid.test_oscp import Provider, block, free_port, providing
 from tests.grid.vtn import Vtn, serving
 
 FILES = Path(__file__).parents[2] / "sites" / "group"
@@ -434,18 +432,9 @@ class TestOperatorOfAFeeder:
         (tmp_path / "first").write_text("first")
 
         async def main() -> None:
-            async with AsyncExitStack() as stack:
-                listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-                there.port = listener.getsockname()[1]
-                config = uvicorn.Config(there.app(), log_config=None, lifespan="off", date_header=False)
-                providing = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
-                there.http = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
-                with socket.create_server(("127.0.0.1", 0)) as free:
-                    port = free.getsockname()[1]
-                operator = (
-                    f'protocol = "oscp"\n{{failsafe}}\n[grid.oscp]\nurl = "{there.url}"\ntoken_file = "first"\n'
-                    f'our_url = "http://127.0.0.1:{port}"\ngroup_id = "g1"\n'
-                )
+            async with providing(there) as line:
+                port = free_port()
+                operator = f'protocol = "oscp"\n{{failsafe}}\n{line}our_url = "http://127.0.0.1:{port}"\n'
                 settings = coordinating(tmp_path, operator, "[http]\n")
                 assert settings.http is not None
                 room = OscpRoom(settings.site, settings.oscp[0])
@@ -465,6 +454,5 @@ class TestOperatorOfAFeeder:
                 await asyncio.sleep(3600.0)
                 assert limit_of(plant.controller.state, now_s())[0] == about(FAILSAFE_W)
                 await plant.kill()
-                await ended(providing)
 
         loop.run(main(), epoch_s=EPOCH_S)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import sleep
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -20,7 +20,7 @@ from fastapi import FastAPI, Request, Response
 from smartcharge.clock import now_s
 from smartcharge.control.limits import effective_limits
 from smartcharge.control.liveness import Liveness
-from smartcharge.grid.http import _Server as QuietServer
+from smartcharge.grid.http import QuietServer
 from smartcharge.sim import loop
 from tests.grid.rig import EPOCH_S, Rig, iso, rig, settings_of
 
@@ -92,6 +92,26 @@ def block(kw: float, start_s: float = 0.0, end_s: float = 3600.0) -> dict[str, A
     return {"capacity": kw, "phase": "ALL", "unit": "KW", "start_time": iso(start_s), "end_time": iso(end_s)}
 
 
+@asynccontextmanager
+async def providing(there: Provider) -> AsyncIterator[str]:
+    """Let a provider listen; yields the keys of a site's or a group's operator up to its own URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        there.port = listener.getsockname()[1]
+        config = uvicorn.Config(there.app(), log_config=None, lifespan="off", date_header=False)
+        serving = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
+        async with httpx.AsyncClient(timeout=30.0) as there.http:
+            yield f'[grid.oscp]\nurl = "{there.url}"\ntoken_file = "first"\ngroup_id = "g1"\n'
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
 Story = Callable[[Rig, Provider], Awaitable[None]]
 
 
@@ -100,24 +120,14 @@ def play(tmp_path: Path, story: Story, *, provider: Provider | None = None, cars
     (tmp_path / "first").write_text("first")
 
     async def main() -> None:
-        async with AsyncExitStack() as stack:
-            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            there.port = listener.getsockname()[1]
-            config = uvicorn.Config(there.app(), log_config=None, lifespan="off", date_header=False)
-            serving = asyncio.create_task(QuietServer(config).serve(sockets=[listener]))
-            there.http = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0))
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
+        async with providing(there) as line:
+            port = free_port()
             operator = (
-                f'id = "dso"\nprotocol = "oscp"\nfailsafe_w = {FAILSAFE_W}\n[grid.oscp]\nurl = "{there.url}"\n'
-                f'our_url = "http://127.0.0.1:{port}"\ntoken_file = "first"\ngroup_id = "g1"\n'
+                f'id = "dso"\nprotocol = "oscp"\nfailsafe_w = {FAILSAFE_W}\n{line}our_url = "http://127.0.0.1:{port}"\n'
             )
             settings = settings_of(tmp_path, operator, "[http]\n")
-            r = await stack.enter_async_context(rig(settings, cars=cars, http_port=port))
-            await story(r, there)
-            serving.cancel()
-            with suppress(asyncio.CancelledError):
-                await serving
+            async with rig(settings, cars=cars, http_port=port) as r:
+                await story(r, there)
 
     loop.run(main(), epoch_s=EPOCH_S)
 

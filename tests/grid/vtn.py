@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from smartcharge.clock import now_s
-from smartcharge.grid.http import _Server as QuietServer
+from smartcharge.grid.http import QuietServer
 from smartcharge.mqtt.broker import embedded_broker
 
 
