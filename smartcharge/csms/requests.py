@@ -12,6 +12,8 @@ from smartcharge.model import Evse, Form, ScheduleKind, Way, Wiring
 from smartcharge.orders import Order, SetPoint
 
 DAY_S = 86_400.0
+YES = frozenset({None, "Accepted", "AcceptedCanceled", "RebootRequired", "Scheduled", "Unlocked", "EmptyResultSet"})
+"""Statuses that are no refusal; an empty result (2.x GenericDeviceModelStatusEnumType) is a result."""
 _PLAIN = Form()
 
 
@@ -219,7 +221,7 @@ def refusal(answer: Payload) -> str | None:
     """Return why a station's answer is a no, or None if it is a yes."""
     result = answer["setVariableResult"][0] if answer.get("setVariableResult") else answer
     status = result.get("attributeStatus", result.get("status"))
-    if status in (None, "Accepted", "AcceptedCanceled", "RebootRequired", "Scheduled", "Unlocked"):
+    if status in YES:
         return None
     info = result.get("attributeStatusInfo", result.get("statusInfo"))
     return f"{status}: {info['reasonCode']}" if info else str(status)
