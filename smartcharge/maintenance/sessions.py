@@ -69,11 +69,18 @@ class Charge:
 
 
 def charges(facts: Iterable[Kept]) -> list[Charge]:
-    """Return every transaction whose start is known, in the order of their starts; the first word on each stands."""
+    """Return every transaction whose start is known, in the order of their starts; the first word on each stands.
+
+    A name that comes again after its transaction ended is another one: some stations count from 1 again after a boot.
+    """
+    past: list[Charge] = []
     begun: dict[tuple[EvseId, str], Charge] = {}
     for seq, event in facts:
         match event:
-            case TransactionStarted(evse=evse, transaction_id=name):
+            case TransactionStarted(evse=evse, transaction_id=name, at_s=at_s):
+                last = begun.get((evse, name))
+                if last is not None and last.ended is not None and at_s > last.ended.at_s:
+                    past.append(begun.pop((evse, name)))
                 begun.setdefault((evse, name), Charge(started=event, seq=seq))
             case TransactionEnded(evse=evse, transaction_id=name):
                 charge = begun.get((evse, name))
@@ -81,7 +88,7 @@ def charges(facts: Iterable[Kept]) -> list[Charge]:
                     begun[evse, name] = Charge(started=charge.started, seq=charge.seq, ended=event)
             case _:
                 pass
-    return list(begun.values())
+    return sorted((*past, *begun.values()), key=lambda charge: charge.seq)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

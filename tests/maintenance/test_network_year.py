@@ -172,7 +172,6 @@ class TestAYear:
 
 @pytest.mark.campaign
 @pytest.mark.timeout(2400)
-@pytest.mark.xfail(reason="known: a ground fault's work order of the last weeks stays open after it was repaired")
 class TestAWholeYear:
     def test_killed_six_times(self, tmp_path: Path) -> None:
         with database() as server:
