@@ -147,18 +147,19 @@ class Year:
         self.check_figures({name: site.facts for name, site in self.sites.items()})
 
     def check_figures(self, facts: Mapping[str, Sequence[Kept]]) -> None:
-        """Every minute of outage is traced to facts; when nobody watched because of the kill is said, not guessed."""
-        january = Month(year=2026, number=1)
+        """Every minute of outage is traced to facts; when nobody watched because of a kill is said, not guessed."""
         evidence = [Evidence.of(Place.of(site_of(name)), known, ()) for name, known in facts.items()]
-        total = network((line for one in evidence for line in lines(one, january)), january)
-        measured = total.measured[Definition.NEVI]
-        assert total.subject == "3 sites"
-        assert measured.available is None
-        assert measured.unknown_s > 0.0
-        assert total.reliability.failures > 0
-        assert total.success.session_share is not None
-        for one in evidence:
-            for outage in outages(one, january.span(ZoneInfo("UTC"))):
+        months = [Month(year=2026, number=number) for number in range(1, 1 + max(self.plan.days // 31, 1))]
+        totals = [network((line for one in evidence for line in lines(one, month)), month) for month in months]
+        assert {total.subject for total in totals} == {"3 sites"}
+        measured = [total.measured[Definition.NEVI] for total in totals]
+        assert any(one.unknown_s > 0.0 for one in measured), "the sites were killed"
+        for one in measured:
+            assert (one.available is None) == (one.unknown_s > 0.0)
+        assert all(total.reliability.failures > 0 for total in totals)
+        assert all(total.success.session_share is not None for total in totals)
+        for one_site in evidence:
+            for outage in outages(one_site, months[0].span(ZoneInfo("UTC"))):
                 assert outage.facts
                 assert outage.causes
 
